@@ -1,0 +1,50 @@
+"""What can go wrong, in the user's terms: what it is, where it is, and how to mend it."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+
+
+class WTNError(Exception):
+    """An error that the user can act on.
+
+    Args:
+        what: What is wrong, in one sentence.
+        where: The file, and the row or key in it, when there is one.
+        mend: What to do about it.
+    """
+
+    def __init__(
+        self, what: str, *, where: str | Path | None = None, mend: str | None = None
+    ) -> None:
+        self.what = what
+        self.where = None if where is None else str(where)
+        self.mend = mend
+        lines = [what if where is None else f"{where}: {what}", mend]
+        super().__init__("\n".join(line for line in lines if line))
+
+
+class ConfigError(WTNError):
+    """The settings contradict each other or name something that does not exist."""
+
+
+class ArtifactError(WTNError):
+    """An artifact or a checkpoint cannot be read, or is not what it claims to be."""
+
+
+class DatasetError(WTNError):
+    """An annotation, a class list or an image is bad or missing."""
+
+
+class MismatchError(WTNError):
+    """Two inputs that are fine by themselves do not belong together."""
+
+
+class RunError(WTNError):
+    """The run itself failed, for example because a loss became NaN."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """Return ``"Did you mean 'x'?"`` for the known word nearest to ``word``, or None."""
+    nearest = get_close_matches(word, list(known), n=1)
+    return f"Did you mean {nearest[0]!r}?" if nearest else None

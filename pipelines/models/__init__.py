@@ -1,0 +1,1 @@
+"""The detector, and every rule that turns classifier rows into detector rows."""
