@@ -37,7 +37,7 @@ class ClassifierWeights:
 
     Args:
         weight: ``[C, d]`` float32, one row per class.
-        bias: ``[C]`` float32, or None. Kept for the record; no method uses it (spec A.2).
+        bias: ``[C]`` float32, or None. Kept for the record; no method of the paper uses it.
         vocabulary: The C classes, in row order.
         feature_space: Fingerprint of the features that the rows act on; rows with equal
             fingerprints can be exchanged.

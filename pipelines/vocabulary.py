@@ -1,7 +1,7 @@
 """Ordered classes, how two vocabularies overlap, and the hierarchy above them.
 
 Classes are joined by id (an Open Images MID, a WordNet synset), never by name: the classifier calls
-``/m/0k0pj`` "Nose" where the box dataset says "Human nose" (spec B.3).
+``/m/0k0pj`` "Nose" where the box dataset says "Human nose" (Open Images v2 and the 2018 challenge).
 """
 
 import json
@@ -85,7 +85,7 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class ClassPartition:
-    """The paper's S, O and N, by id (spec A.1).
+    """The paper's S, O and N, by id.
 
     seen (S) have boxes and a classifier row; other (O) have boxes only; novel (N) have a classifier
     row only. Seen and other keep the order of the box dataset, novel that of the classifier.
@@ -131,7 +131,7 @@ class ClassHierarchy:
     ) -> "ClassHierarchy":
         """Read the nested ``LabelName`` / ``Subcategory`` tree of Open Images.
 
-        The root is virtual and dropped; ``Part`` relations are not used (spec A.3).
+        The root is virtual and dropped; ``Part`` relations are not used.
 
         Args:
             path: The JSON file.
