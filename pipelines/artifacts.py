@@ -11,9 +11,9 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -167,6 +167,17 @@ class DetectionHead:
     vocabulary: Vocabulary
     groups: tuple[str, ...]
     provenance: Provenance = field(default_factory=dict)
+
+    def subset(self, rows: Sequence[int]) -> "DetectionHead":
+        """Return the head of some of its classes."""
+        index = torch.tensor(rows, dtype=torch.int64)
+        return replace(
+            self,
+            weight=self.weight[index],
+            bias=self.bias[index],
+            vocabulary=self.vocabulary.subset(rows),
+            groups=tuple(self.groups[row] for row in rows),
+        )
 
     @property
     def checkpoint_sha256(self) -> str:

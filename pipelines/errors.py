@@ -44,6 +44,10 @@ class RunError(WTNError):
     """The run itself failed, for example because a loss became NaN."""
 
 
+class Interrupted(WTNError):
+    """The user stopped the run; what was done so far is saved."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """Return ``"Did you mean 'x'?"`` for the known word nearest to ``word``, or None."""
     nearest = get_close_matches(word, list(known), n=1)

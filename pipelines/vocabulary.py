@@ -127,7 +127,7 @@ class ClassHierarchy:
 
     @classmethod
     def from_json(
-        cls, path: Path, ids: Iterable[str], *, official: bool = False
+        cls, path: Path, ids: Iterable[str] | None = None, *, official: bool = False
     ) -> "ClassHierarchy":
         """Read the nested ``LabelName`` / ``Subcategory`` tree of Open Images.
 
@@ -135,7 +135,8 @@ class ClassHierarchy:
 
         Args:
             path: The JSON file.
-            ids: The classes to keep; a dropped class in between does not break a relation.
+            ids: The classes to keep, by default all; a dropped class in between does not break a
+                relation.
             official: Keep for each class only the ancestors on one path, as the tables released
                 with the paper do (they lack 25 pairs), instead of the transpose of the descendants.
 
@@ -156,16 +157,17 @@ class ClassHierarchy:
 
     @classmethod
     def from_tree(
-        cls, tree: Mapping[str, Any], ids: Iterable[str], *, official: bool = False
+        cls, tree: Mapping[str, Any], ids: Iterable[str] | None = None, *, official: bool = False
     ) -> "ClassHierarchy":
         """Build the closure of a parsed tree; see :meth:`from_json`."""
-        kept = frozenset(ids)
-        descendants: dict[str, set[str]] = {name: set() for name in kept}
+        kept = None if ids is None else frozenset(ids)
+        descendants: dict[str, set[str]] = {name: set() for name in kept or ()}
         one_path: dict[str, frozenset[str]] = {}
 
         def visit(node: Mapping[str, Any], above: tuple[str, ...]) -> None:
             name = node["LabelName"]
-            if name in kept:
+            if kept is None or name in kept:
+                descendants.setdefault(name, set())
                 for ancestor in above:
                     descendants[ancestor].add(name)
                 if above:  # the released tables kept the last path that has ancestors

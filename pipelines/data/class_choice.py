@@ -1,0 +1,42 @@
+"""Which classes a command works on: a group by name, or a file of ids."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipelines.data.class_files import read_vocabulary
+from pipelines.errors import ConfigError, did_you_mean
+from pipelines.vocabulary import Vocabulary
+
+GROUPS = {
+    "all": ("seen", "other", "novel"),
+    "seen": ("seen",),
+    "novel": ("novel",),
+    "other": ("other",),
+    "detection": ("seen", "other"),
+}
+
+
+def choose_rows(choice: str, vocabulary: Vocabulary, groups: Sequence[str]) -> list[int]:
+    """Return the rows of the chosen classes.
+
+    Args:
+        choice: ``all``, ``seen``, ``novel``, ``other``, ``detection`` (seen and other), or the path
+            of a class file, whose order is kept.
+        vocabulary: The classes to choose from.
+        groups: ``seen``, ``novel`` or ``other`` for each of them.
+
+    Raises:
+        ConfigError: If there is no such group or file, or no class in it.
+        MismatchError: If the file names a class that is not in the vocabulary.
+    """
+    if choice in GROUPS:
+        rows = [row for row, group in enumerate(groups) if group in GROUPS[choice]]
+        if not rows:
+            raise ConfigError(f"there is no {choice} class among the {len(vocabulary)}")
+        return rows
+    if not Path(choice).is_file():
+        raise ConfigError(
+            f"{choice!r} is neither a group of classes nor a file",
+            mend=did_you_mean(choice, GROUPS) or f"Groups: {', '.join(GROUPS)}.",
+        )
+    return vocabulary.rows(read_vocabulary(Path(choice)).ids)

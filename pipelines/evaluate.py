@@ -1,0 +1,263 @@
+"""Stage 4: score a detector, or a file of predictions, against boxes."""
+
+import csv
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from pipelines.artifacts import DetectionHead, atomic_path
+from pipelines.data.class_choice import choose_rows
+from pipelines.data.class_files import read_vocabulary
+from pipelines.data.expansion import expand_boxes, expand_image_labels
+from pipelines.data.image_sizes import ImageSizes, read_image_sizes
+from pipelines.data.images import ImageStore, open_images
+from pipelines.data.open_images import (
+    BoxTable,
+    ImageLabelTable,
+    PredictionTable,
+    read_boxes,
+    read_image_labels,
+    read_predictions,
+    write_predictions,
+)
+from pipelines.devices import resolve_device
+from pipelines.errors import ConfigError, DatasetError
+from pipelines.metrics.detection_metrics import DetectionMetrics
+from pipelines.metrics.open_images import open_images_metric
+from pipelines.metrics.release import release_metric
+from pipelines.models.checkpoints import load_detector
+from pipelines.models.inference import ImageDetections, detect
+from pipelines.vocabulary import ClassHierarchy, Vocabulary
+
+Metric = Literal["oid", "aewtn-release"]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """The annotation files.
+
+    Args:
+        boxes: Open Images box CSV; boxes are taken as they are.
+        image_labels: Verified image-level labels; without them the boxes are taken as exhaustive.
+        hierarchy: Expands both along the classes above (boxes, positive labels) and below
+            (negative labels).
+    """
+
+    boxes: Path
+    image_labels: Path | None = None
+    hierarchy: Path | None = None
+
+    def load(self) -> tuple[BoxTable, ImageLabelTable | None]:
+        """Read and expand the files."""
+        boxes = read_boxes(self.boxes, "keep")
+        labels = read_image_labels(self.image_labels) if self.image_labels else None
+        if len(boxes) == 0:
+            raise DatasetError("no boxes to evaluate against", where=self.boxes)
+        if self.hierarchy is None:
+            return boxes, labels
+        hierarchy = ClassHierarchy.from_json(self.hierarchy)
+        expanded = labels if labels is None else expand_image_labels(labels, hierarchy)
+        return expand_boxes(boxes, hierarchy), expanded
+
+
+@dataclass(frozen=True)
+class EvaluateReport:
+    """What an evaluation found.
+
+    Args:
+        metrics: Figures of each class.
+        vocabulary: The evaluated classes.
+        groups: ``seen``, ``other`` or ``novel`` for each of them, or ``all`` where unknown.
+        images: Images with annotations.
+    """
+
+    metrics: DetectionMetrics
+    vocabulary: Vocabulary
+    groups: tuple[str, ...]
+    images: int
+
+    def classes_of(self, group: str) -> list[str]:
+        """Return the ids of a group."""
+        return [i for i, g in zip(self.vocabulary.ids, self.groups, strict=True) if g == group]
+
+
+def evaluate_detector(
+    checkpoint: Path,
+    head: Path,
+    images: Path,
+    truth: GroundTruth,
+    *,
+    metric: Metric = "oid",
+    classes: str = "all",
+    group_of_weight: float = 1.0,
+    device: str = "auto",
+    batch_size: int = 4,
+    predictions: Path | None = None,
+    on_progress: Progress = lambda done, total: None,
+) -> EvaluateReport:
+    """Detect in the annotated images, and score the detections.
+
+    Args:
+        checkpoint: A trained detector.
+        head: Exported from it.
+        images: Folder or zip.
+        truth: The annotation files.
+        metric: ``oid`` (Open Images challenge) or ``aewtn-release`` (the release's variant).
+        classes: Which of the head's classes to detect and evaluate; classes that are left out do
+            not compete.
+        group_of_weight: What a group of objects is worth (``oid``).
+        device: ``auto``, ``cpu``, ``cuda``, ...
+        batch_size: Images a pass.
+        predictions: Write the detections here, as an Open Images challenge CSV.
+        on_progress: Called with the number of images done and in all.
+
+    Raises:
+        WTNError: For inputs that are bad or do not belong together.
+    """
+    full = DetectionHead.load(head)
+    chosen = full.subset(choose_rows(classes, full.vocabulary, full.groups))
+    boxes, labels = truth.load()
+    store = open_images(images)
+    image_ids = _annotated_images(boxes, labels, store)
+    target = resolve_device(device)
+    model = load_detector(checkpoint, chosen).to(target)
+    found: list[ImageDetections] = []
+    stream = ((image_id, store.read(image_id)) for image_id in image_ids)
+    for detections in detect(model, stream, target, batch_size):
+        found.append(detections)
+        on_progress(len(found), len(image_ids))
+    table = _as_table(found, chosen.vocabulary)
+    if predictions is not None:
+        write_predictions(predictions, table)
+    sizes = ImageSizes({image.image_id: image.size for image in found})
+    metrics = _measure(metric, boxes, labels, table, chosen.vocabulary.ids, group_of_weight, sizes)
+    return EvaluateReport(metrics, chosen.vocabulary, chosen.groups, len(image_ids))
+
+
+def evaluate_predictions(
+    predictions: Path,
+    truth: GroundTruth,
+    *,
+    metric: Metric = "oid",
+    classes: Path | None = None,
+    head: Path | None = None,
+    group_of_weight: float = 1.0,
+    image_sizes: str | None = None,
+) -> EvaluateReport:
+    """Score a file of predictions.
+
+    Args:
+        predictions: Open Images challenge CSV: ImageID,LabelName,Score,XMin,XMax,YMin,YMax.
+        truth: The annotation files.
+        metric: As for :func:`evaluate_detector`.
+        classes: The classes to evaluate; without it, all that have boxes.
+        head: Tells which class is seen and which is novel.
+        group_of_weight: What a group of objects is worth (``oid``).
+        image_sizes: For ``aewtn-release``, which counts in pixels: ``WIDTHxHEIGHT`` for all images,
+            or a file of ``ImageID,height,width`` lines.
+
+    Raises:
+        WTNError: For inputs that are bad or do not belong together.
+    """
+    boxes, labels = truth.load()
+    vocabulary = (
+        read_vocabulary(classes) if classes else Vocabulary(boxes.class_ids, boxes.class_ids)
+    )
+    table = read_predictions(predictions)
+    sizes = _image_sizes(image_sizes, metric)
+    metrics = _measure(metric, boxes, labels, table, vocabulary.ids, group_of_weight, sizes)
+    images = len({*boxes.image_ids, *(labels.image_ids if labels else ())})
+    return EvaluateReport(metrics, vocabulary, _groups(vocabulary, head), images)
+
+
+def write_per_class(report: EvaluateReport, path: Path) -> None:
+    """Write one CSV row a class: id, name, group, AP50, recall, counts."""
+    metrics = report.metrics
+    with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(
+            ["LabelName", "DisplayName", "Group", "AP50", "Recall", "GroundTruth", "Detections"]
+        )
+        for class_id, name, group in zip(
+            report.vocabulary.ids, report.vocabulary.names, report.groups, strict=True
+        ):
+            figures = (metrics.average_precision[class_id], metrics.recall[class_id])
+            counts = (metrics.num_ground_truth[class_id], metrics.num_detections[class_id])
+            shown = ["" if math.isnan(figure) else repr(figure) for figure in figures]
+            writer.writerow([class_id, name, group, *shown, *counts])
+
+
+def _measure(
+    metric: Metric,
+    boxes: BoxTable,
+    labels: ImageLabelTable | None,
+    predictions: PredictionTable,
+    class_ids: Sequence[str],
+    group_of_weight: float,
+    sizes: ImageSizes,
+) -> DetectionMetrics:
+    if metric == "oid":
+        return open_images_metric(
+            boxes, labels, predictions, class_ids, group_of_weight=group_of_weight
+        )
+    return release_metric(boxes, labels, predictions, class_ids, image_sizes=sizes)
+
+
+def _annotated_images(
+    boxes: BoxTable, labels: ImageLabelTable | None, store: ImageStore
+) -> list[str]:
+    """Return the ids of all annotated images; nobody knows what is in the others."""
+    image_ids = sorted({*boxes.image_ids, *(labels.image_ids if labels else ())})
+    missing = [image_id for image_id in image_ids if image_id not in store]
+    if missing:
+        raise DatasetError(
+            f"{len(missing)} of {len(image_ids)} annotated images are missing, "
+            f"first {missing[0]!r}",
+            where=store.source,
+            mend="Images are named <ImageID>.jpg (or .jpeg, .png, .webp).",
+        )
+    return image_ids
+
+
+def _as_table(found: Sequence[ImageDetections], vocabulary: Vocabulary) -> PredictionTable:
+    """Return detections as fractions of the images that they were found in."""
+    counts = [len(image.found.scores) for image in found]
+    sides = [np.array([w, h, w, h], dtype=np.float64) for h, w in (image.size for image in found)]
+    boxes = [
+        image.found.boxes.double().numpy() / side for image, side in zip(found, sides, strict=True)
+    ]
+    return PredictionTable(
+        image_ids=tuple(image.image_id for image in found),
+        image=np.repeat(np.arange(len(found)), counts),
+        class_ids=vocabulary.ids,
+        label=np.concatenate([image.found.classes.numpy() for image in found]),
+        score=np.concatenate([image.found.scores.double().numpy() for image in found]),
+        boxes=np.concatenate(boxes).reshape(-1, 4),
+    )
+
+
+def _image_sizes(given: str | None, metric: Metric) -> ImageSizes:
+    if metric == "oid":
+        return ImageSizes({})
+    if given is None:
+        raise ConfigError(
+            "the metric aewtn-release counts in pixels and needs the images' sizes",
+            mend="Give --image-sizes 1024x768, or a file of ImageID,height,width lines.",
+        )
+    width, separator, height = given.partition("x")
+    if separator and width.isdigit() and height.isdigit():
+        return ImageSizes.uniform(int(height), int(width))
+    return read_image_sizes(Path(given))
+
+
+def _groups(vocabulary: Vocabulary, head: Path | None) -> tuple[str, ...]:
+    if head is None:
+        return ("all",) * len(vocabulary)
+    known = DetectionHead.load(head)
+    group_of: Mapping[str, str] = dict(zip(known.vocabulary.ids, known.groups, strict=True))
+    return tuple(group_of.get(class_id, "all") for class_id in vocabulary.ids)

@@ -1,0 +1,96 @@
+"""From artifacts to detectors that run, and from detectors to state dicts."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
+
+from pipelines.artifacts import DetectionHead, DetectorCheckpoint, sha256
+from pipelines.config import TrainSettings, validate_settings
+from pipelines.errors import ArtifactError, ConfigError, MismatchError
+from pipelines.models.detection import build_detector
+from pipelines.models.heads import ClassRowSource, ClassWeightHead, FixedHead, build_head
+from pipelines.models.losses import LabelTables
+from pipelines.vocabulary import Vocabulary
+
+CLASS_HEAD = "roi_heads.class_head."
+BOX_LAYER = "roi_heads.bbox_pred."
+_NO_TABLES = LabelTables(*(torch.empty(0) for _ in LabelTables._fields))  # only training needs them
+
+
+def class_row_source(rows: Tensor, classifier: Vocabulary, detection: Vocabulary) -> ClassRowSource:
+    """Join the classifier's rows ``[C, d]`` and the D detection classes by id."""
+    shared = [class_id in classifier for class_id in detection.ids]
+    seen = [place for place, is_shared in enumerate(shared) if is_shared]
+    other = [place for place, is_shared in enumerate(shared) if not is_shared]
+    seen_rows = classifier.rows(detection.ids[place] for place in seen)
+    return ClassRowSource(
+        rows, *(torch.tensor(part, dtype=torch.int64) for part in (seen_rows, seen, other))
+    )
+
+
+def restore_class_head(checkpoint: DetectorCheckpoint) -> ClassWeightHead:
+    """Return the trained class head of a checkpoint, in evaluation mode."""
+    settings = _settings(checkpoint)
+    classifier = checkpoint.classifier
+    source = class_row_source(classifier.weight, classifier.vocabulary, checkpoint.detection)
+    head = build_head(settings.head, source, settings.detector.roi_width)
+    state = {
+        name.removeprefix(CLASS_HEAD): tensor
+        for name, tensor in checkpoint.model.items()
+        if name.startswith(CLASS_HEAD)
+    }
+    _load(head, state)
+    return head.eval()
+
+
+def load_detector(checkpoint: Path, head: DetectionHead) -> GeneralizedRCNN:
+    """Read a checkpoint and return the plain detector of a head exported from it.
+
+    Args:
+        checkpoint: Made by training.
+        head: Exported from this very checkpoint; all its classes, or some.
+
+    Raises:
+        MismatchError: If the head is another checkpoint's.
+        ArtifactError: If the checkpoint is bad.
+    """
+    loaded = DetectorCheckpoint.load(checkpoint)
+    digest = sha256(checkpoint)
+    if head.checkpoint_sha256 != digest:
+        raise MismatchError(
+            "the head was exported from another checkpoint (SHA-256 "
+            f"{head.checkpoint_sha256[:12]}, not {digest[:12]})",
+            where=checkpoint,
+            mend=f"Export one from it: wtn export-head {checkpoint} -o head.safetensors",
+        )
+    return restore_detector(loaded, head)
+
+
+def restore_detector(checkpoint: DetectorCheckpoint, head: DetectionHead) -> GeneralizedRCNN:
+    """Return the plain detector of an exported head, in evaluation mode."""
+    settings = _settings(checkpoint)
+    fixed = FixedHead(head.weight, head.bias)
+    model = build_detector(settings.backbone, settings.detector, fixed, _NO_TABLES)
+    state = {n: t for n, t in checkpoint.model.items() if not n.startswith(CLASS_HEAD)}
+    state |= {f"{CLASS_HEAD}weight": head.weight, f"{CLASS_HEAD}bias": head.bias}
+    state |= {f"{BOX_LAYER}weight": head.box_weight, f"{BOX_LAYER}bias": head.box_bias}
+    _load(model, state)
+    return model.eval()
+
+
+def _settings(checkpoint: DetectorCheckpoint) -> TrainSettings:
+    try:
+        return validate_settings(checkpoint.config)
+    except ConfigError as error:
+        raise ArtifactError(f"the checkpoint's settings are not valid: {error}") from error
+
+
+def _load(module: torch.nn.Module, state: dict[str, Tensor]) -> None:
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise ArtifactError(
+            f"the checkpoint does not fit the detector that its settings describe: {error}"
+        ) from error

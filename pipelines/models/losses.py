@@ -1,0 +1,68 @@
+"""The detector's losses: multi-label classification with a hierarchy, and class-agnostic boxes.
+
+Shapes: D detection classes, M sampled RoIs of the whole batch; label 0 is background, label l >= 1
+is class l - 1. Source: the release's loss for Open Images (xternalz/AE-WTN, box_head/loss.py).
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pipelines.vocabulary import ClassHierarchy, Vocabulary
+
+
+class LabelTables(NamedTuple):
+    """What each label asks of the D classes.
+
+    Args:
+        targets: ``[D + 1, D]`` 1 for the class itself and all its ancestors.
+        weights: ``[D + 1, D]`` 0 for the class's descendants, which nobody has judged; else 1.
+        positives: ``[D + 1]`` one plus the number of ancestors; 1 for background.
+    """
+
+    targets: Tensor
+    weights: Tensor
+    positives: Tensor
+
+
+def label_tables(vocabulary: Vocabulary, hierarchy: ClassHierarchy) -> LabelTables:
+    """Tabulate targets and ignored classes for every label of a vocabulary."""
+    size = len(vocabulary)
+    targets, weights = torch.zeros(size + 1, size), torch.ones(size + 1, size)
+    for row, class_id in enumerate(vocabulary.ids):
+        above = [i for i in hierarchy.ancestors_of(class_id) if i in vocabulary]
+        below = [i for i in hierarchy.descendants_of(class_id) if i in vocabulary]
+        targets[row + 1, [row, *vocabulary.rows(above)]] = 1.0
+        weights[row + 1, vocabulary.rows(below)] = 0.0
+    return LabelTables(targets, weights, targets.sum(dim=1).clamp(min=1.0))
+
+
+def classification_loss(logits: Tensor, labels: Tensor, tables: LabelTables) -> Tensor:
+    """Return twice the mean over RoIs of the summed binary cross-entropy per positive label.
+
+    The factor 2 and the division by the number of positive labels are the release's.
+
+    Args:
+        logits: ``[M, D]``.
+        labels: ``[M]`` int64, 0 for background.
+        tables: Of the D classes.
+    """
+    entropy = F.binary_cross_entropy_with_logits(
+        logits, tables.targets[labels], tables.weights[labels], reduction="none"
+    )
+    return 2 * (entropy.sum(dim=1) / tables.positives[labels]).mean()
+
+
+def box_loss(deltas: Tensor, labels: Tensor, regression_targets: Tensor) -> Tensor:
+    """Return the smooth L1 loss (beta 1) of the foreground's box deltas over all M RoIs.
+
+    Args:
+        deltas: ``[M, 4]``, one box for all classes.
+        labels: ``[M]`` int64.
+        regression_targets: ``[M, 4]``.
+    """
+    foreground = labels > 0
+    total = F.smooth_l1_loss(deltas[foreground], regression_targets[foreground], reduction="sum")
+    return total / max(len(labels), 1)

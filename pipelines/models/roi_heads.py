@@ -1,0 +1,146 @@
+"""Torchvision's RoI heads with a sigmoid: several labels per box, one box for all classes.
+
+Shapes: M RoIs of a batch, R RoI feature width, D detection classes, K classes of the head at work.
+
+Torchvision's own head is a softmax over K + 1 classes; at 5000 classes it turns a sigmoid score of
+0.74 into 0.24, so it cannot express this one.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection.roi_heads import RoIHeads
+from torchvision.ops import MultiScaleRoIAlign
+from torchvision.ops.boxes import clip_boxes_to_image
+
+from pipelines.config import DetectorSettings
+from pipelines.models.heads import ClassWeightHead, FixedHead
+from pipelines.models.losses import LabelTables, box_loss, classification_loss
+from pipelines.models.postprocess import Detections, select_detections
+
+BOX_CODER_WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # Girshick et al.; torchvision's and the release's
+ROI_IOU = 0.5  # a RoI is foreground from this overlap on, background below it (release)
+
+
+class RoIFeatures(NamedTuple):
+    """What is read from an image's proposals once, whatever head scores them.
+
+    Args:
+        x: ``[M, R]`` RoI features.
+        boxes: ``[M, 4]`` refined boxes in pixels of the resized image.
+    """
+
+    x: Tensor
+    boxes: Tensor
+
+
+class SigmoidRoIHeads(RoIHeads):  # type: ignore[misc]  # torchvision is untyped
+    """Sample, score and refine RoIs with a multi-label head and a class-agnostic box layer.
+
+    Args:
+        roi_pool: Pools each RoI from the feature pyramid.
+        box_head: Turns pooled RoIs into features ``[M, R]``.
+        class_head: Scores the features.
+        bbox_pred: ``Linear(R, 4)``.
+        tables: What each label asks of the D classes; stays out of the state dict.
+        settings: Sampling and post-processing numbers.
+    """
+
+    def __init__(
+        self,
+        roi_pool: MultiScaleRoIAlign,
+        box_head: nn.Module,
+        class_head: ClassWeightHead | FixedHead,
+        bbox_pred: nn.Linear,
+        tables: LabelTables,
+        settings: DetectorSettings,
+    ) -> None:
+        super().__init__(
+            box_roi_pool=roi_pool,
+            box_head=box_head,
+            box_predictor=None,
+            fg_iou_thresh=ROI_IOU,
+            bg_iou_thresh=ROI_IOU,
+            batch_size_per_image=settings.rois_per_image,
+            positive_fraction=settings.foreground_fraction,
+            bbox_reg_weights=BOX_CODER_WEIGHTS,
+            score_thresh=settings.score_threshold,
+            nms_thresh=settings.nms_iou,
+            detections_per_img=settings.detections_per_image,
+        )
+        self.class_head = class_head
+        self.bbox_pred = bbox_pred
+        for name, table in tables._asdict().items():
+            self.register_buffer(f"label_{name}", table, persistent=False)
+
+    def forward(
+        self,
+        features: dict[str, Tensor],
+        proposals: list[Tensor],
+        image_shapes: list[tuple[int, int]],
+        targets: list[dict[str, Tensor]] | None = None,
+    ) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
+        """Return detections (evaluation) or losses (training), in torchvision's form.
+
+        Args:
+            features: Pyramid levels by name, each ``[B, channels, H, W]``.
+            proposals: ``[P, 4]`` for each image.
+            image_shapes: Height and width of each resized image.
+            targets: For each image ``boxes [G, 4]`` and ``labels [G]`` int64, 1 to D.
+        """
+        if self.training:
+            return [], self._losses(features, proposals, image_shapes, targets)
+        rois = self.roi_features(features, proposals, image_shapes)
+        scores = self.class_head(rois.x).logits.sigmoid()  # [M, K]
+        counts = [len(p) for p in proposals]
+        found = [
+            self._select(*image)
+            for image in zip(
+                torch.split(rois.boxes, counts), torch.split(scores, counts), strict=True
+            )
+        ]
+        return [{"boxes": d.boxes, "scores": d.scores, "labels": d.classes} for d in found], {}
+
+    def roi_features(
+        self,
+        features: dict[str, Tensor],
+        proposals: list[Tensor],
+        image_shapes: list[tuple[int, int]],
+    ) -> RoIFeatures:
+        """Pool the proposals and refine their boxes, all that does not depend on the classes."""
+        x = self.box_head(self.box_roi_pool(features, proposals, image_shapes))
+        boxes = self.box_coder.decode(self.bbox_pred(x), proposals)[:, 0]  # [M, 4]
+        counts = [len(p) for p in proposals]
+        clipped = [
+            clip_boxes_to_image(part, shape)
+            for part, shape in zip(torch.split(boxes, counts), image_shapes, strict=True)
+        ]
+        return RoIFeatures(x, torch.cat(clipped))
+
+    def _losses(
+        self,
+        features: dict[str, Tensor],
+        proposals: list[Tensor],
+        image_shapes: list[tuple[int, int]],
+        targets: list[dict[str, Tensor]] | None,
+    ) -> dict[str, Tensor]:
+        proposals, _, labels, regression_targets = self.select_training_samples(proposals, targets)
+        x = self.box_head(self.box_roi_pool(features, proposals, image_shapes))
+        scored = self.class_head(x)
+        all_labels = torch.cat(labels)
+        tables = LabelTables(self.label_targets, self.label_weights, self.label_positives)
+        return {
+            "loss_classifier": classification_loss(scored.logits, all_labels, tables),
+            "loss_box_reg": box_loss(self.bbox_pred(x), all_labels, torch.cat(regression_targets)),
+            **scored.losses,
+        }
+
+    def _select(self, boxes: Tensor, scores: Tensor) -> Detections:
+        return select_detections(
+            boxes,
+            scores,
+            score_threshold=self.score_thresh,
+            nms_iou=self.nms_thresh,
+            limit=self.detections_per_img,
+        )

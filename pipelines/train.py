@@ -1,0 +1,215 @@
+"""Stage 2: train a detector jointly with the rule that turns classifier rows into its own.
+
+Shapes: C classifier classes, d classifier width, D detection classes.
+"""
+
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
+
+from pipelines.artifacts import ClassifierWeights, Provenance, parent, provenance_of
+from pipelines.classifiers.sources import read_source
+from pipelines.config import TrainSettings
+from pipelines.data.class_files import read_vocabulary
+from pipelines.data.detection import DetectionDataset, Target, TrainingSampler, collate
+from pipelines.data.images import open_images
+from pipelines.data.open_images import BoxTable, read_boxes
+from pipelines.devices import resolve_device
+from pipelines.errors import Interrupted, MismatchError
+from pipelines.models.checkpoints import class_row_source
+from pipelines.models.detection import build_detector
+from pipelines.models.heads import build_head
+from pipelines.models.losses import label_tables
+from pipelines.training.loop import StepRecord, run_training
+from pipelines.training.optimizers import Optimizers
+from pipelines.training.run_folder import RunFolder
+from pipelines.vocabulary import ClassHierarchy, ClassPartition, Vocabulary
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """What a training run left behind.
+
+    Args:
+        checkpoint: The trained detector.
+        iterations: Steps taken.
+        images: Images with boxes.
+        boxes: Boxes trained on.
+        seen: Number of classes with boxes and a classifier row.
+        other: Number of classes with boxes only.
+        novel: Number of classes with a classifier row only.
+        losses: Means over the last window.
+    """
+
+    checkpoint: Path
+    iterations: int
+    images: int
+    boxes: int
+    seen: int
+    other: int
+    novel: int
+    losses: dict[str, float]
+
+
+class _Inputs(NamedTuple):
+    classifier: ClassifierWeights
+    boxes: BoxTable
+    detection: Vocabulary
+    partition: ClassPartition
+    dataset: DetectionDataset
+
+
+def train_detector(
+    settings: TrainSettings,
+    output: Path,
+    on_record: Callable[[StepRecord], None] = lambda record: None,
+) -> TrainReport:
+    """Train, and write settings, metrics and checkpoints into a run folder.
+
+    Args:
+        settings: What to train on, and how.
+        output: The run folder: ``settings.toml``, ``metrics.jsonl`` and
+            ``checkpoint.safetensors``, which is replaced as a whole each time.
+        on_record: Called with each record that goes into ``metrics.jsonl``.
+
+    Raises:
+        WTNError: For inputs that are bad or do not belong together, before anything is written.
+        RunError: If a loss stops being finite; the last checkpoint stays.
+        Interrupted: On Ctrl-C, after the checkpoint is saved.
+    """
+    device = resolve_device(settings.device)
+    inputs = _load_inputs(settings)
+    torch.manual_seed(settings.seed)
+    model = _build(settings, inputs).to(device)
+    optimizers = Optimizers(model, settings.optimizer, settings.schedule)
+    steps = run_training(
+        model, _loader(inputs.dataset, settings), optimizers, device, settings.schedule.log_every
+    )
+    folder = RunFolder(
+        output, settings, inputs.classifier, inputs.detection, _provenance(settings, inputs)
+    )
+    losses = _follow(steps, model, folder, settings, on_record)
+    return TrainReport(
+        folder.checkpoint,
+        iterations=settings.schedule.iterations,
+        images=len(inputs.dataset),
+        boxes=len(inputs.boxes),
+        seen=len(inputs.partition.seen),
+        other=len(inputs.partition.other),
+        novel=len(inputs.partition.novel),
+        losses=losses,
+    )
+
+
+def _follow(
+    steps: Iterator[tuple[int, StepRecord | None]],
+    model: GeneralizedRCNN,
+    folder: RunFolder,
+    settings: TrainSettings,
+    on_record: Callable[[StepRecord], None],
+) -> dict[str, float]:
+    """Take all steps, logging and saving on the way; return the last window's losses."""
+    taken, losses = 0, {}
+    try:
+        for taken, record in steps:
+            if record is not None:
+                losses = record.losses
+                folder.log(record)
+                on_record(record)
+            if taken % settings.schedule.checkpoint_every == 0:
+                folder.save(model.state_dict(), taken)
+    except KeyboardInterrupt as interrupt:
+        folder.save(model.state_dict(), taken)
+        raise Interrupted(
+            f"stopped after {taken} of {settings.schedule.iterations} iterations",
+            where=folder.checkpoint,
+            mend="The checkpoint is complete: it exports and evaluates as it is.",
+        ) from interrupt
+    folder.save(model.state_dict(), taken)
+    return losses
+
+
+def _load_inputs(settings: TrainSettings) -> _Inputs:
+    classifier = ClassifierWeights.load(settings.classifier)
+    boxes = read_boxes(settings.data.boxes, settings.data.box_policy)
+    detection = _detection_vocabulary(settings, boxes, classifier.vocabulary)
+    partition = ClassPartition.of(classifier.vocabulary, detection)
+    if not partition.seen:
+        raise MismatchError(
+            f"none of the {len(detection)} classes with boxes is among the classifier's "
+            f"{len(classifier.vocabulary)}: {detection.ids[0]!r} against "
+            f"{classifier.vocabulary.ids[0]!r}",
+            where=settings.classifier,
+            mend="Classes are joined by id; name the rows with: wtn extract-weights --classes",
+        )
+    dataset = DetectionDataset(open_images(settings.data.images), boxes, detection)
+    return _Inputs(classifier, boxes, detection, partition, dataset)
+
+
+def _detection_vocabulary(
+    settings: TrainSettings, boxes: BoxTable, classifier: Vocabulary
+) -> Vocabulary:
+    if settings.data.classes is not None:
+        return read_vocabulary(settings.data.classes)
+    names = tuple(classifier.name_of.get(class_id, class_id) for class_id in boxes.class_ids)
+    return Vocabulary(boxes.class_ids, names)
+
+
+def _build(settings: TrainSettings, inputs: _Inputs) -> GeneralizedRCNN:
+    source = class_row_source(
+        inputs.classifier.weight, inputs.classifier.vocabulary, inputs.detection
+    )
+    head = build_head(settings.head, source, settings.detector.roi_width)
+    tables = label_tables(inputs.detection, _hierarchy(settings, inputs.detection))
+    backbone = settings.backbone
+    state = read_source(backbone.weights).tensors if backbone.weights else None
+    return build_detector(backbone, settings.detector, head, tables, state)
+
+
+def _hierarchy(settings: TrainSettings, detection: Vocabulary) -> ClassHierarchy:
+    if settings.data.hierarchy is None:
+        return ClassHierarchy.flat()
+    official = settings.data.hierarchy_mode == "official"
+    return ClassHierarchy.from_json(settings.data.hierarchy, detection.ids, official=official)
+
+
+def _loader(
+    dataset: DetectionDataset, settings: TrainSettings
+) -> DataLoader[tuple[Tensor, Target]]:
+    sampler = TrainingSampler(
+        len(dataset),
+        batch_size=settings.schedule.batch_size,
+        iterations=settings.schedule.iterations,
+        flip=settings.data.horizontal_flip,
+        seed=settings.seed,
+    )
+    return DataLoader(
+        dataset,
+        batch_sampler=sampler,
+        num_workers=settings.data.workers,
+        collate_fn=collate,
+        worker_init_fn=_ignore_interrupts,
+    )
+
+
+def _ignore_interrupts(worker: int) -> None:
+    """Leave Ctrl-C to the process that saves the checkpoint."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _provenance(settings: TrainSettings, inputs: _Inputs) -> Provenance:
+    files = {
+        "boxes": settings.data.boxes,
+        "classes": settings.data.classes,
+        "hierarchy": settings.data.hierarchy,
+    }
+    parents = [parent(role, path) for role, path in files.items() if path is not None]
+    classifier = parent("classifier", settings.classifier, inputs.classifier.provenance)
+    return provenance_of(classifier, *parents, images=str(settings.data.images))

@@ -1,0 +1,111 @@
+"""Two optimizers that step on one loss: SGD for the detector, AdamW for the transfer network.
+
+Source: the release (xternalz/AE-WTN, solver/build.py and solver/lr_scheduler.py).
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+
+from torch import nn
+from torch.optim import SGD, AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from pipelines.config import OptimizerSettings, ScheduleSettings
+from pipelines.models.wtn import WeightTransfer
+
+Groups = list[dict[str, object]]
+
+
+class Optimizers:
+    """SGD and, when the head transfers weights, AdamW, with their schedules.
+
+    Args:
+        model: The detector; parameters that do not train are left out.
+        optimizer: Rates and decays.
+        schedule: Warm-up and steps.
+    """
+
+    def __init__(
+        self, model: nn.Module, optimizer: OptimizerSettings, schedule: ScheduleSettings
+    ) -> None:
+        transfer = [module for module in model.modules() if isinstance(module, WeightTransfer)]
+        sgd = SGD(
+            _detector_groups(model, transfer, optimizer),
+            lr=optimizer.learning_rate,
+            momentum=optimizer.momentum,
+        )
+        self._all: list[Optimizer] = [sgd]
+        self._schedules = [_schedule(sgd, schedule, schedule.gamma)]
+        if transfer:
+            adamw = AdamW(
+                _transfer_groups(transfer, optimizer.transfer_weight_decay),
+                lr=optimizer.transfer_learning_rate,
+            )
+            self._all.append(adamw)
+            self._schedules.append(_schedule(adamw, schedule, schedule.transfer_gamma))
+
+    @property
+    def learning_rates(self) -> dict[str, float]:
+        """The rate that each optimizer takes next, without the factor on biases."""
+        names = ("lr", "lr_transfer")
+        rates = [float(schedule.get_last_lr()[0]) for schedule in self._schedules]
+        return dict(zip(names, rates, strict=False))
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for optimizer in self._all:
+            optimizer.zero_grad(set_to_none=True)
+
+    def step(self) -> None:
+        """Take one step with each optimizer, then move the schedules on."""
+        for optimizer in self._all:
+            optimizer.step()
+        for schedule in self._schedules:
+            schedule.step()
+
+
+def rate_factor(iteration: int, schedule: ScheduleSettings, gamma: float) -> float:
+    """Return the multiple of the base rate at an iteration: linear warm-up, then steps."""
+    factor = gamma ** bisect_right(schedule.steps, iteration)
+    if iteration >= schedule.warmup_iterations:
+        return factor
+    progress = iteration / schedule.warmup_iterations
+    return factor * (schedule.warmup_factor * (1 - progress) + progress)
+
+
+def _schedule(optimizer: Optimizer, schedule: ScheduleSettings, gamma: float) -> LambdaLR:
+    return LambdaLR(optimizer, lambda iteration: rate_factor(iteration, schedule, gamma))
+
+
+def _detector_groups(
+    model: nn.Module, transfer: list[WeightTransfer], settings: OptimizerSettings
+) -> Groups:
+    """Put biases in a group of their own: a higher rate, and no weight decay."""
+    elsewhere = {id(parameter) for module in transfer for parameter in module.parameters()}
+    named = [
+        (name, parameter)
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and id(parameter) not in elsewhere
+    ]
+    weights = [parameter for name, parameter in named if not name.endswith("bias")]
+    biases = [parameter for name, parameter in named if name.endswith("bias")]
+    bias_rate = settings.learning_rate * settings.bias_rate_factor
+    return [
+        {"params": weights, "weight_decay": settings.weight_decay},
+        {"params": biases, "weight_decay": 0.0, "lr": bias_rate},
+    ]
+
+
+def _transfer_groups(transfer: list[WeightTransfer], weight_decay: float) -> Groups:
+    """Decay the linear layers, biases included, but not the GroupNorms."""
+    return [
+        {"params": list(_of_kind(transfer, norm=False)), "weight_decay": weight_decay},
+        {"params": list(_of_kind(transfer, norm=True)), "weight_decay": 0.0},
+    ]
+
+
+def _of_kind(transfer: list[WeightTransfer], *, norm: bool) -> Iterator[nn.Parameter]:
+    for module in transfer:
+        for layer in module:
+            if isinstance(layer, nn.GroupNorm) == norm:
+                yield from layer.parameters()

@@ -1,0 +1,53 @@
+"""What a training run writes: its settings, its metrics, and the checkpoint."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import tomli_w
+from torch import Tensor
+
+from pipelines.artifacts import ClassifierWeights, DetectorCheckpoint, Provenance
+from pipelines.config import TrainSettings
+from pipelines.training.loop import StepRecord
+from pipelines.vocabulary import Vocabulary
+
+
+class RunFolder:
+    """The folder of one run; opening it starts ``settings.toml`` and ``metrics.jsonl`` afresh.
+
+    Args:
+        folder: Made if it does not exist.
+        settings: The resolved settings.
+        classifier: What the detector learns from.
+        detection: The D classes.
+        provenance: Of the checkpoints.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: TrainSettings,
+        classifier: ClassifierWeights,
+        detection: Vocabulary,
+        provenance: Provenance,
+    ) -> None:
+        self._classifier, self._detection, self._provenance = classifier, detection, provenance
+        self._config = settings.model_dump(mode="json", exclude_none=True)
+        self._metrics = folder / "metrics.jsonl"
+        self.checkpoint = folder / "checkpoint.safetensors"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "settings.toml").write_text(tomli_w.dumps(self._config))
+        self._metrics.write_text("")
+
+    def log(self, record: StepRecord) -> None:
+        """Append a record to the metrics, one JSON object a line."""
+        with self._metrics.open("a") as file:
+            file.write(json.dumps(asdict(record)) + "\n")
+
+    def save(self, model: Mapping[str, Tensor], iteration: int) -> None:
+        """Replace the checkpoint as a whole."""
+        DetectorCheckpoint(
+            model, self._classifier, self._detection, self._config, iteration, self._provenance
+        ).save(self.checkpoint)
