@@ -1,0 +1,62 @@
+"""Small worlds for the metrics: tables from rows, in pixels of a 1000 x 1000 image."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipelines.data.open_images import BoxTable, ImageLabelTable, PredictionTable
+
+SIDE = 1000
+
+Rows = Sequence[tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class World:
+    """What a metric is given."""
+
+    boxes: BoxTable
+    labels: ImageLabelTable | None
+    predictions: PredictionTable
+
+
+@pytest.fixture(scope="session")
+def tables() -> Callable[..., World]:
+    """Return the builder of small worlds."""
+    return _world
+
+
+def _world(boxes: Rows, predictions: Rows, labels: Rows | None = None) -> World:
+    """Take (image, class, box, group), (image, class, box, score) and (image, class, present)."""
+    box_table = BoxTable(
+        **_ids(boxes),
+        boxes=_unit_boxes(boxes),
+        group_of=np.array([row[3] for row in boxes], np.bool_),
+        source=Path("boxes.csv"),
+        lines=np.arange(len(boxes)) + 2,
+    )
+    score = np.array([row[3] for row in predictions], np.float64)
+    found = PredictionTable(**_ids(predictions), boxes=_unit_boxes(predictions), score=score)
+    if labels is None:
+        return World(box_table, None, found)
+    positive = np.array([row[2] for row in labels], np.bool_)
+    return World(box_table, ImageLabelTable(**_ids(labels), positive=positive), found)
+
+
+def _ids(rows: Rows) -> dict[str, Any]:
+    image_ids = tuple(sorted({row[0] for row in rows}))
+    class_ids = tuple(sorted({row[1] for row in rows}))
+    return {
+        "image_ids": image_ids,
+        "image": np.array([image_ids.index(row[0]) for row in rows], np.int64),
+        "class_ids": class_ids,
+        "label": np.array([class_ids.index(row[1]) for row in rows], np.int64),
+    }
+
+
+def _unit_boxes(rows: Rows) -> np.ndarray:
+    return np.array([row[2] for row in rows], np.float64).reshape(-1, 4) / SIDE
