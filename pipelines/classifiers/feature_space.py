@@ -1,0 +1,52 @@
+"""Which features a classifier's rows act on: rows over the same features can be exchanged.
+
+Shapes: K classes, d features.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from pipelines.artifacts import ClassifierWeights, tensors_sha256
+from pipelines.classifiers.candidates import Candidate
+from pipelines.errors import MismatchError
+
+
+def fingerprint(tensors: Mapping[str, Tensor], layer: Candidate, weight: Tensor) -> str:
+    """Identify the features by the layers that compute them.
+
+    Args:
+        tensors: All tensors of the classifier.
+        layer: Its final layer.
+        weight: ``[K, d]``, that layer's weight; stands in for the features of a bare matrix.
+
+    Returns:
+        ``body:`` and the SHA-256 of all tensors but the final layer's, or ``rows:`` and that of
+        the weight when there are no others.
+    """
+    body = {n: t for n, t in tensors.items() if n not in (layer.weight, layer.bias)}
+    if body:
+        return f"body:{tensors_sha256(body)}"
+    return f"rows:{tensors_sha256({'weight': weight})}"
+
+
+def declared_feature_space(path: Path, width: int) -> str:
+    """Return the fingerprint of a classifier file whose features are declared to be the same.
+
+    Args:
+        path: The file, a :class:`ClassifierWeights`.
+        width: d of the rows at hand.
+
+    Raises:
+        ArtifactError: If the file cannot be read.
+        MismatchError: If its rows are not as wide.
+    """
+    other = ClassifierWeights.load(path)
+    if other.weight.shape[1] != width:
+        raise MismatchError(
+            f"its rows act on {other.weight.shape[1]} features, these on {width}",
+            where=path,
+            mend="Rows share a feature space only if one network computes the features of both.",
+        )
+    return other.feature_space

@@ -1,0 +1,122 @@
+"""Tests for pipelines.classifiers.state_dict."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pipelines.artifacts import ClassifierWeights
+from pipelines.classifiers.state_dict import read_tensors
+from pipelines.errors import ArtifactError
+from pipelines.vocabulary import Vocabulary
+
+
+@pytest.fixture
+def state_dict() -> dict[str, Tensor]:
+    """Return a small body and final layer."""
+    torch.manual_seed(0)
+    return {"conv.weight": torch.randn(4, 3, 1, 1), "fc.weight": torch.randn(5, 4)}
+
+
+def _write(path: Path, state_dict: dict[str, Tensor]) -> Path:
+    match path.suffix:
+        case ".safetensors":
+            save_file(state_dict, path)
+        case ".npz":
+            np.savez(path, **{name: tensor.numpy() for name, tensor in state_dict.items()})
+        case _:
+            torch.save(state_dict, path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".npz"])
+def test_every_format_gives_the_same_tensors(
+    tmp_path: Path, state_dict: dict[str, Tensor], suffix: str
+) -> None:
+    """Names and numbers do not depend on the kind of file."""
+    tensors = read_tensors(_write(tmp_path / f"model{suffix}", state_dict))
+
+    assert tensors.keys() == state_dict.keys()
+    assert all(torch.equal(tensors[name], state_dict[name]) for name in state_dict)
+
+
+def test_bare_matrices_are_named_weight(tmp_path: Path) -> None:
+    """A file that holds one matrix and no names gives it one."""
+    matrix = torch.arange(6.0).reshape(2, 3)
+    np.save(tmp_path / "rows.npy", matrix.numpy())
+    torch.save(matrix, tmp_path / "rows.pt")
+    for name in ("rows.npy", "rows.pt"):
+        tensors = read_tensors(tmp_path / name)
+        assert list(tensors) == ["weight"]
+        assert torch.equal(tensors["weight"], matrix)
+
+
+@pytest.mark.parametrize("nesting", ["state_dict", "model", "model_state_dict"])
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "module._orig_mod."])
+def test_wrappers_are_removed(
+    tmp_path: Path, state_dict: dict[str, Tensor], nesting: str, prefix: str
+) -> None:
+    """Training wrappers do not show in the names, so one body has one fingerprint."""
+    wrapped = {prefix + name: tensor for name, tensor in state_dict.items()}
+    torch.save({"epoch": 3, nesting: wrapped}, tmp_path / "checkpoint.pth")
+    assert read_tensors(tmp_path / "checkpoint.pth").keys() == state_dict.keys()
+
+
+def test_prefix_of_some_names_only_stays(tmp_path: Path) -> None:
+    """A prefix that tells tensors apart is part of their names."""
+    names = {"model.fc.weight", "fc.weight"}
+    torch.save({name: torch.ones(2, 2) for name in names}, tmp_path / "m.pth")
+    assert read_tensors(tmp_path / "m.pth").keys() == names
+
+
+def test_pickled_objects_are_refused_by_name(tmp_path: Path, state_dict: dict[str, Tensor]) -> None:
+    """A pickle with anything besides weights is not loaded; the error names the object."""
+    path = tmp_path / "run.pth"
+    torch.save({"state_dict": state_dict, "args": argparse.Namespace(lr=1)}, path)
+    with pytest.raises(ArtifactError, match=r"argparse\.Namespace\).*could run code") as caught:
+        read_tensors(path)
+    assert "torch.save(model.state_dict(), FILE)" in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".npz"])
+@pytest.mark.parametrize("kept", [0, 10, 0.5])
+def test_truncated_files_are_refused(
+    tmp_path: Path, state_dict: dict[str, Tensor], suffix: str, kept: float
+) -> None:
+    """A file that ends early, even at once, is an ArtifactError that says so."""
+    path = _write(tmp_path / f"model{suffix}", state_dict)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(kept * len(data)) if isinstance(kept, float) else kept])
+    with pytest.raises(ArtifactError, match="not a complete"):
+        read_tensors(path)
+
+
+def test_object_arrays_are_refused(tmp_path: Path) -> None:
+    """NumPy files can pickle objects too; these are not loaded either."""
+    np.save(tmp_path / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(ArtifactError, match="numeric NumPy arrays"):
+        read_tensors(tmp_path / "objects.npy")
+
+
+def test_missing_unknown_and_empty_files_are_refused(tmp_path: Path) -> None:
+    """Each of the three has its own message."""
+    with pytest.raises(ArtifactError, match="no such file"):
+        read_tensors(tmp_path / "nothing.pth")
+    (tmp_path / "model.h5").touch()
+    with pytest.raises(ArtifactError, match=r"files named \.h5 are not known"):
+        read_tensors(tmp_path / "model.h5")
+    torch.save({"epoch": 1}, tmp_path / "epoch.pth")
+    with pytest.raises(ArtifactError, match="holds no tensors"):
+        read_tensors(tmp_path / "epoch.pth")
+
+
+def test_own_artifacts_are_not_sources(tmp_path: Path) -> None:
+    """Extracting from an extract would silently lose its classes."""
+    path = tmp_path / "classifier.safetensors"
+    ClassifierWeights(torch.ones(2, 3), None, Vocabulary(("a", "b"), ("a", "b")), "x").save(path)
+    with pytest.raises(ArtifactError, match=r"already an artifact of wtn"):
+        read_tensors(path)
