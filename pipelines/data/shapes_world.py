@@ -1,0 +1,202 @@
+"""Write the procedural world to disk, in the layout of Open Images.
+
+``classes.csv`` lists all classes in the classifier's order, ``seen-classes.csv`` those with boxes.
+Each split is a zip of ``<ImageID>.jpg``, a box CSV, and the image-level labels that say which
+classes were verified as present (1) or absent (0). The crops of all classes, for the classifier,
+are one safetensors file.
+"""
+
+import csv
+import io
+import json
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.numpy import save_file
+
+from pipelines.artifacts import atomic_path
+from pipelines.data.shapes import (
+    NUM_CLASSES,
+    ShapesSettings,
+    choose_seen,
+    class_attributes,
+    long_tailed_counts,
+    shapes_hierarchy,
+    shapes_vocabulary,
+)
+from pipelines.data.shapes_scenes import SceneBox, deal_scenes, draw_crop, draw_scene
+from pipelines.errors import DatasetError
+from pipelines.vocabulary import Vocabulary
+
+BOX_COLUMNS = (
+    *("ImageID", "Source", "LabelName", "Confidence", "XMin", "XMax", "YMin", "YMax"),
+    *("IsOccluded", "IsTruncated", "IsGroupOf", "IsDepiction", "IsInside"),
+)
+LABEL_COLUMNS = ("ImageID", "Source", "LabelName", "Confidence")
+CLASS_COLUMNS = ("LabelName", "DisplayName")
+# Every random choice belongs to one of these streams of the seed, so changing the size of one part
+# of the world leaves the pixels of the others as they were.
+CHOICE, TRAIN, VAL_SEEN, VAL_NOVEL, CROPS = range(5)
+
+
+@dataclass(frozen=True)
+class ShapesSplit:
+    """The files of one split."""
+
+    images: Path
+    boxes: Path
+    labels: Path
+
+
+@dataclass(frozen=True)
+class ShapesWorld:
+    """Where the parts of a written world are."""
+
+    classes: Path
+    seen_classes: Path
+    hierarchy: Path
+    crops: Path
+    train: ShapesSplit
+    val_seen: ShapesSplit
+    val_novel: ShapesSplit
+
+
+def write_shapes_world(folder: Path, settings: ShapesSettings) -> ShapesWorld:
+    """Draw and write the whole world; the same settings give the same bytes.
+
+    Args:
+        folder: Where to write; made if missing, files of the same names are replaced.
+        settings: The sizes of its parts, and the seed.
+
+    Raises:
+        DatasetError: If the folder cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatasetError(
+            f"cannot make the folder ({error.strerror})", where=folder, mend="Name another one."
+        ) from error
+    vocabulary = shapes_vocabulary()
+    seen = choose_seen(settings.num_seen, _stream(settings, CHOICE))
+    novel = np.setdiff1d(np.arange(NUM_CLASSES), seen)
+    hierarchy = folder / "hierarchy.json"
+    hierarchy.write_text(json.dumps(shapes_hierarchy(), indent=1))
+    return ShapesWorld(
+        classes=_write_classes(folder / "classes.csv", vocabulary),
+        seen_classes=_write_classes(folder / "seen-classes.csv", vocabulary.subset(seen.tolist())),
+        hierarchy=hierarchy,
+        crops=_write_crops(folder / "crops.safetensors", settings),
+        train=_write_split(folder, "train", seen, settings.num_train, TRAIN, settings),
+        val_seen=_write_split(folder, "val-seen", seen, settings.num_val_seen, VAL_SEEN, settings),
+        val_novel=_write_split(
+            folder, "val-novel", novel, settings.num_val_novel, VAL_NOVEL, settings
+        ),
+    )
+
+
+def _stream(settings: ShapesSettings, *key: int) -> np.random.Generator:
+    return np.random.default_rng((settings.seed, *key))
+
+
+def _write_classes(path: Path, classes: Vocabulary) -> Path:
+    return _write_csv(path, CLASS_COLUMNS, zip(classes.ids, classes.names, strict=True))
+
+
+def _write_crops(path: Path, settings: ShapesSettings) -> Path:
+    """Write crops sorted by class: ``images`` uint8 ``[n, s, s, 3]``, ``labels`` int64 ``[n]``.
+
+    ``attributes`` int64 ``[n, 3]`` are the positions of the shape, the colour and the pattern.
+    """
+    counts = long_tailed_counts(settings.num_crops, settings.min_crops, _stream(settings, CROPS))
+    labels = np.repeat(np.arange(NUM_CLASSES), counts)
+    size = settings.crop_size
+    images = np.empty((len(labels), size, size, 3), np.uint8)
+    for index, row in enumerate(labels.tolist()):
+        images[index] = draw_crop(row, size, _stream(settings, CROPS, index))
+    tensors: dict[str, NDArray[Any]] = {
+        "images": images,
+        "labels": labels,
+        "attributes": class_attributes()[labels],
+    }
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary)
+    return path
+
+
+def _write_split(
+    folder: Path,
+    name: str,
+    classes: NDArray[np.int64],
+    num_scenes: int,
+    stream: int,
+    settings: ShapesSettings,
+) -> ShapesSplit:
+    """Write the scenes of ``classes`` and their annotations."""
+    ids = shapes_vocabulary().ids
+    split = ShapesSplit(
+        images=folder / f"{name}.zip",
+        boxes=folder / f"{name}-annotations-bbox.csv",
+        labels=folder / f"{name}-annotations-human-imagelabels.csv",
+    )
+    box_rows: list[Sequence[object]] = []
+    label_rows: list[Sequence[object]] = []
+    with zipfile.ZipFile(split.images, "w") as archive:
+        for index, rows in enumerate(deal_scenes(classes, num_scenes, _stream(settings, stream))):
+            rng = _stream(settings, stream, index)
+            image_id = f"{name}-{index:05d}"
+            image, boxes = draw_scene(rows, settings.scene_size, rng)
+            _add_jpeg(archive, f"{image_id}.jpg", image)
+            box_rows += [_box_row(image_id, ids[box.row], box) for box in boxes]
+            absent = _verified_absent(rows, classes, settings.num_negatives, rng)
+            for verified, confidence in ((np.unique(rows), 1), (absent, 0)):
+                label_rows += [
+                    (image_id, "verification", ids[row], confidence) for row in verified.tolist()
+                ]
+    _write_csv(split.boxes, BOX_COLUMNS, box_rows)
+    _write_csv(split.labels, LABEL_COLUMNS, label_rows)
+    return split
+
+
+def _box_row(image_id: str, class_id: str, box: SceneBox) -> Sequence[object]:
+    extent = [f"{edge:.6f}" for edge in box.extent]
+    return (
+        image_id, "procedural", class_id, 1, *extent, int(box.occluded), int(box.truncated), 0, 0, 0
+    )  # fmt: skip
+
+
+def _verified_absent(
+    present: NDArray[np.int64], classes: NDArray[np.int64], count: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Choose classes that are not in a scene: half of them near misses.
+
+    A near miss differs in one attribute from a class that is there. Annotators are asked about
+    what is likely in an image, so these are the fair test.
+    """
+    attributes = class_attributes()
+    absent = rng.permutation(np.setdiff1d(classes, present))
+    shared = (attributes[absent][:, None] == attributes[present][None]).sum(axis=2).max(axis=1)
+    near, far = absent[shared == 2], absent[shared < 2]
+    num_near = min(len(near), count // 2)
+    return np.sort(np.concatenate([near[:num_near], far[: count - num_near]]))
+
+
+def _add_jpeg(archive: zipfile.ZipFile, name: str, image: NDArray[np.uint8]) -> None:
+    """Store an image; the entry carries no time of day, so that the archive's bytes repeat."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=92, subsampling=0)
+    archive.writestr(zipfile.ZipInfo(name), buffer.getvalue())
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+    return path

@@ -1,0 +1,99 @@
+"""Tests for pipelines.data.shapes: the classes of the procedural world."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.data.shapes import (
+    ATTRIBUTES,
+    NUM_CLASSES,
+    SHAPES,
+    ShapesSettings,
+    choose_seen,
+    class_attributes,
+    long_tailed_counts,
+    shapes_hierarchy,
+    shapes_vocabulary,
+)
+from pipelines.errors import ConfigError
+from pipelines.vocabulary import ClassHierarchy
+
+
+def test_every_combination_is_a_class() -> None:
+    """There are 960 classes, named after their colour, pattern and shape."""
+    vocabulary = shapes_vocabulary()
+
+    assert len(vocabulary) == NUM_CLASSES == 960
+    assert vocabulary.name_of["shape/red-striped-star"] == "red striped star"
+    assert len({tuple(row) for row in class_attributes().tolist()}) == 960
+
+
+def test_rows_of_attributes_belong_to_the_rows_of_classes() -> None:
+    """A class's attributes spell its name."""
+    vocabulary = shapes_vocabulary()
+    for row in (0, 1, 8, 80, 959):
+        shape, colour, pattern = (
+            values[i] for values, i in zip(ATTRIBUTES, class_attributes()[row], strict=True)
+        )
+        assert vocabulary.names[row] == f"{colour} {pattern} {shape}"
+
+
+def test_shapes_stand_above_their_classes(tmp_path: Path) -> None:
+    """The hierarchy puts 80 classes under each shape, and no shape is a class itself."""
+    path = tmp_path / "hierarchy.json"
+    path.write_text(json.dumps(shapes_hierarchy()))
+    vocabulary = shapes_vocabulary()
+
+    hierarchy = ClassHierarchy.from_json(path, [*vocabulary.ids, "shape/star"])
+
+    stars = {i for i in vocabulary.ids if i.endswith("-star")}
+    assert hierarchy.descendants_of("shape/star") == stars
+    assert len(stars) == 80
+    assert not {f"shape/{shape}" for shape in SHAPES} & set(vocabulary.ids)
+    assert not ClassHierarchy.from_json(path, vocabulary.ids).ancestors_of("shape/red-solid-star")
+
+
+@given(count=st.integers(12, 959), seed=st.integers(0, 2**32 - 1))
+def test_seen_classes_use_every_attribute_about_equally(count: int, seed: int) -> None:
+    """Any number of seen classes from 12 on uses each shape, colour and pattern in turn."""
+    chosen = choose_seen(count, np.random.default_rng(seed))
+
+    assert len(np.unique(chosen)) == count
+    for values, column in zip(ATTRIBUTES, class_attributes()[chosen].T, strict=True):
+        uses = np.bincount(column, minlength=len(values))
+        assert uses.min() >= 1
+        assert uses.min() >= count // len(values) - 2
+
+
+def test_crops_are_long_tailed() -> None:
+    """The largest class has many times the crops of the smallest, which has the minimum."""
+    counts = long_tailed_counts(24_000, 6, np.random.default_rng(0))
+
+    assert 23_000 < counts.sum() <= 24_000
+    assert counts.min() >= 6
+    assert counts.max() > 10 * np.median(counts)
+    assert (counts > counts.mean()).mean() < 0.3
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_seen": 11}, "num_seen is 11, where 12 to 959 fit"),
+        ({"num_seen": 960}, "num_seen is 960, where 12 to 959 fit"),
+        ({"num_crops": 5000}, "5000 crops do not give each of the 960 classes 6"),
+        ({"min_crops": 0}, "min_crops is 0, where 1 is the least"),
+        ({"num_train": 0}, "num_train is 0, where 1 is the least"),
+        ({"num_negatives": -1}, "num_negatives is -1, where 0 is the least"),
+        ({"scene_size": 16}, "scene_size is 16, where 64 is the least"),
+        ({"crop_size": 4}, "crop_size is 4, where 16 is the least"),
+        ({"seed": -1}, "seed is -1, where 0 is the least"),
+    ],
+)
+def test_impossible_worlds_are_refused(changes: dict[str, int], message: str) -> None:
+    """Settings that cannot be drawn are refused when they are made."""
+    with pytest.raises(ConfigError, match=message):
+        ShapesSettings(**changes)
