@@ -1,0 +1,96 @@
+"""Tests for pipelines.config."""
+
+import math
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+from pipelines.config import load_settings
+from pipelines.errors import ConfigError
+
+REQUIRED = ["classifier=c", "data.images=i", "data.boxes=b"]
+
+
+def test_defaults_are_the_release() -> None:
+    """Without a word from the user the numbers are those of the official release."""
+    settings = load_settings(None, REQUIRED)
+
+    assert settings.head.method == "ae-wtn"
+    assert settings.head.alpha == 20
+    assert (settings.optimizer.learning_rate, settings.optimizer.transfer_weight_decay) == (
+        0.01,
+        0.1,
+    )
+    assert settings.schedule.steps == (120_000, 160_000)
+    assert math.isclose(settings.schedule.transfer_gamma, 0.31622776601683794)
+
+
+def test_flags_win_over_assignments_over_the_file(tmp_path: Path) -> None:
+    """Precedence is flag, --set, file, default."""
+    file = tmp_path / "settings.toml"
+    file.write_text("seed = 1\n[schedule]\niterations = 1\nbatch_size = 1\nlog_every = 1\n")
+
+    settings = load_settings(
+        file,
+        [*REQUIRED, "schedule.iterations=2", "schedule.batch_size=2"],
+        {"schedule.batch_size": 3, "seed": None},
+    )
+
+    schedule = settings.schedule
+    assert (settings.seed, schedule.log_every, schedule.iterations, schedule.batch_size) == (
+        1,
+        1,
+        2,
+        3,
+    )
+
+
+def test_written_settings_read_back_equal(tmp_path: Path) -> None:
+    """The settings.toml of a run is itself a settings file."""
+    settings = load_settings(None, [*REQUIRED, "schedule.steps=[5, 7]", "head.hidden=64"])
+    file = tmp_path / "settings.toml"
+    file.write_text(tomli_w.dumps(settings.model_dump(mode="json", exclude_none=True)))
+
+    assert load_settings(file) == settings
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        (
+            "schedule.iteration=5",
+            r"unknown setting 'schedule.iteration'\nDid you mean 'iterations'",
+        ),
+        ("hed.method=wtn", r"unknown setting 'hed'\nDid you mean 'head'"),
+        ("head.method=wtm", r"bad value for head.method: .*'ae-wtn' \(given: 'wtm'\)"),
+        ("schedule.steps=[3, 1]", "steps must rise"),
+        ("schedule.iterations=0", "greater than 0"),
+        ("detector.anchor_sizes=[8]", "needs five numbers"),
+        ("head.negative_slope=0", "passes no gradient"),
+        ("head.groups=7", r"head.groups \(7\) must divide the hidden width \(2048"),
+        ("seed", "expected KEY=VALUE"),
+        ("seed.x.y=1", "unknown setting|bad value"),
+    ],
+)
+def test_a_bad_setting_is_refused(assignment: str, message: str) -> None:
+    """The key, what is wrong with it and a way out are named."""
+    with pytest.raises(ConfigError, match=message):
+        load_settings(None, [*REQUIRED, assignment])
+
+
+def test_a_missing_setting_says_how_to_give_it() -> None:
+    """The key is named with the flag syntax that sets it."""
+    with pytest.raises(ConfigError, match=r"'classifier' is missing\n.*--set classifier="):
+        load_settings(None, REQUIRED[1:])
+
+
+def test_a_broken_file_is_named(tmp_path: Path) -> None:
+    """A syntax error names file and place."""
+    file = tmp_path / "settings.toml"
+    file.write_text("[schedule\n")
+
+    with pytest.raises(ConfigError, match=r"cannot be parsed.*line 1") as caught:
+        load_settings(file)
+
+    assert caught.value.where == str(file)

@@ -1,0 +1,91 @@
+"""Tests for pipelines.training.optimizers."""
+
+import pytest
+import torch
+from torch import nn
+
+from pipelines.config import HeadSettings, OptimizerSettings, ScheduleSettings
+from pipelines.models.heads import ClassRowSource, build_head
+from pipelines.training.optimizers import Optimizers, rate_factor
+
+SCHEDULE = ScheduleSettings()
+
+
+@pytest.mark.parametrize(
+    ("iteration", "sgd", "adamw"),
+    [
+        (0, 1 / 3, 1 / 3),
+        (250, 2 / 3, 2 / 3),
+        (499, 1 / 3 + 2 / 3 * 499 / 500, 1 / 3 + 2 / 3 * 499 / 500),
+        (500, 1, 1),
+        (119_999, 1, 1),
+        (120_000, 0.1, 0.316228),
+        (160_000, 0.01, 0.1),
+        (179_999, 0.01, 0.1),
+    ],
+)
+def test_rates_follow_the_release(iteration: int, sgd: float, adamw: float) -> None:
+    """Linear warm-up from a third over 500 iterations, then drops at 120K and 160K."""
+    assert rate_factor(iteration, SCHEDULE, SCHEDULE.gamma) == pytest.approx(sgd, rel=1e-5)
+    assert rate_factor(iteration, SCHEDULE, SCHEDULE.transfer_gamma) == pytest.approx(
+        adamw, rel=1e-5
+    )
+
+
+def test_no_warm_up_starts_at_the_full_rate() -> None:
+    """Zero warm-up iterations are allowed."""
+    assert rate_factor(0, ScheduleSettings(warmup_iterations=0), 0.1) == 1
+
+
+class Model(nn.Module):
+    """A frozen layer, a layer that trains, and a class head."""
+
+    def __init__(self, method: str) -> None:
+        super().__init__()
+        self.frozen = nn.Linear(2, 2).requires_grad_(False)
+        self.layer = nn.Linear(3, 4)
+        source = ClassRowSource(
+            torch.randn(6, 5), torch.arange(2), torch.arange(2), torch.tensor([2])
+        )
+        options = HeadSettings.model_validate({"method": method, "groups": 2})
+        self.head = build_head(options, source, 8)
+
+
+def parameters_of(optimizers: Optimizers, model: nn.Module) -> dict[str, tuple[str, float, float]]:
+    """Return ``{parameter: (optimizer, weight decay, rate at the start)}``."""
+    names = {id(p): name for name, p in model.named_parameters()}
+    return {
+        names[id(p)]: (type(optimizer).__name__, group["weight_decay"], group["initial_lr"])
+        for optimizer in optimizers._all
+        for group in optimizer.param_groups
+        for p in group["params"]
+    }
+
+
+def test_parameters_are_split_as_in_the_release() -> None:
+    """AdamW has the transfer network, decaying its linear layers; SGD has the rest."""
+    model = Model("ae-wtn")
+
+    found = parameters_of(Optimizers(model, OptimizerSettings(), SCHEDULE), model)
+
+    assert found["layer.weight"] == ("SGD", 1e-4, 0.01)
+    assert found["layer.bias"] == ("SGD", 0.0, 0.02)
+    assert found["head.common_bias"] == ("SGD", 0.0, 0.02)
+    assert found["head.other_score.weight"] == ("SGD", 1e-4, 0.01)
+    for half in ("encoder", "decoder"):
+        assert found[f"head.transfer.{half}.0.weight"] == ("AdamW", 0.1, 1e-3)
+        assert found[f"head.transfer.{half}.3.bias"] == ("AdamW", 0.1, 1e-3)
+        assert found[f"head.transfer.{half}.1.weight"] == ("AdamW", 0.0, 1e-3)
+        assert found[f"head.transfer.{half}.1.bias"] == ("AdamW", 0.0, 1e-3)
+    assert found.keys() == {n for n, p in model.named_parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize(
+    ("method", "rates"), [("faster-rcnn", {"lr"}), ("wtn", {"lr", "lr_transfer"})]
+)
+def test_adamw_exists_only_with_a_transfer_network(method: str, rates: set[str]) -> None:
+    """Plain Faster R-CNN trains with SGD alone."""
+    optimizers = Optimizers(Model(method), OptimizerSettings(), SCHEDULE)
+
+    assert optimizers.learning_rates.keys() == rates
+    assert optimizers.learning_rates["lr"] == pytest.approx(0.01 / 3)
