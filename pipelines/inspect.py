@@ -1,0 +1,67 @@
+"""Describe any artifact from its header alone, down to the first source."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.artifacts import read_header, sha256
+
+
+@dataclass(frozen=True)
+class ArtifactDescription:
+    """What an artifact says of itself.
+
+    Args:
+        path: The file.
+        sha256: Of the whole file.
+        format: Which kind of artifact, and its version.
+        version: Of the format.
+        shapes: Of every tensor, by name.
+        class_ids: In row order.
+        class_names: In row order.
+        groups: Number of classes in each group, where the artifact knows.
+        facts: What else its header says.
+        provenance: ``(depth, role, path, sha256)`` of everything that it was made from.
+    """
+
+    path: Path
+    sha256: str
+    format: str
+    version: str
+    shapes: dict[str, list[int]]
+    class_ids: list[str]
+    class_names: list[str]
+    groups: dict[str, int]
+    facts: dict[str, Any]
+    provenance: list[tuple[int, str, str, str]]
+
+
+def inspect_artifact(path: Path) -> ArtifactDescription:
+    """Read an artifact's header.
+
+    Raises:
+        ArtifactError: If the file is not an artifact of this program.
+    """
+    header = read_header(path)
+    vocabulary = header.pop("vocabulary", {"ids": [], "names": []})
+    header.pop("classifier_vocabulary", None)
+    groups = header.pop("groups", [])
+    return ArtifactDescription(
+        path=path,
+        sha256=sha256(path),
+        format=header.pop("format"),
+        version=header.pop("format_version"),
+        shapes=header.pop("shapes"),
+        class_ids=vocabulary["ids"],
+        class_names=vocabulary["names"],
+        groups={group: groups.count(group) for group in dict.fromkeys(groups)},
+        provenance=list(_chain(header.pop("provenance", {}), depth=0)),
+        facts=header,
+    )
+
+
+def _chain(provenance: Mapping[str, Any], depth: int) -> Iterator[tuple[int, str, str, str]]:
+    for record in provenance.get("parents", []):
+        yield depth, record["role"], record["path"], record["sha256"]
+        yield from _chain(record.get("provenance", {}), depth + 1)

@@ -1,0 +1,32 @@
+"""``wtn benchmark``: measure what the project promises; the last thing printed is a JSON object."""
+
+from typing import Annotated
+
+import typer
+
+from wtn_cli import console
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def _describe() -> None:
+    """Measure speed against a limit in the same run.
+
+    Example: `wtn benchmark export`
+    """
+
+
+@app.command()
+def export(
+    classes: Annotated[int, typer.Option(min=1, help="Rows to export.")] = 5000,
+    width: Annotated[int, typer.Option(min=32, help="Width of the rows; a multiple of 32.")] = 2048,
+    runs: Annotated[int, typer.Option(min=1, help="Timed runs, after a warm-up.")] = 5,
+) -> None:
+    """Time the export of every class, from checkpoint file to head file.
+
+    Example: `wtn benchmark export --classes 5000 --width 2048`
+    """
+    from pipelines.benchmark import benchmark_export  # imports torch, so only when it runs
+
+    console.emit_json(benchmark_export(classes=classes, width=width, runs=runs))

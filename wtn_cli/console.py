@@ -1,0 +1,165 @@
+"""All that reaches the terminal: results on stdout, everything else on stderr."""
+
+import json
+import math
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from pipelines.errors import WTNError
+
+
+def out() -> Console:
+    """Return the console for results."""
+    return Console(highlight=False)
+
+
+def err() -> Console:
+    """Return the console for progress and errors."""
+    return Console(stderr=True, highlight=False)
+
+
+def fail(error: WTNError) -> None:
+    """Show an error: what is wrong and where on the first line, then how to mend it."""
+    where = f"{error.where}: " if error.where else ""
+    message = Text.assemble(("Error: ", "bold red"), where, error.what)
+    err().print(message, soft_wrap=True)
+    if error.mend:
+        err().print(Text(error.mend), soft_wrap=True)
+
+
+def note(message: str) -> None:
+    """Print one line to stderr, as it is."""
+    err().print(message, markup=False, soft_wrap=True)
+
+
+def say(message: str) -> None:
+    """Print one line to stdout, as it is."""
+    out().print(message, markup=False, soft_wrap=True)
+
+
+def emit_json(value: object) -> None:
+    """Print one JSON object on stdout; what is not a number in JSON becomes null."""
+    sys.stdout.write(json.dumps(_plain(value), indent=2) + "\n")
+
+
+def show_facts(title: str, facts: Mapping[str, object]) -> None:
+    """Print names and values under a title."""
+    grid = Table.grid(padding=(0, 2))
+    for name, value in facts.items():
+        grid.add_row(Text(name, style="dim"), Text(str(value), overflow="fold"))
+    out().print(Text(title, style="bold"))
+    out().print(grid)
+
+
+def show_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    """Print a table; the first column is text, the others are numbers."""
+    table = Table(header_style="bold")
+    for position, column in enumerate(columns):
+        table.add_column(column, justify="right" if position else "left")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    out().print(table)
+
+
+def percent(fraction: float) -> str:
+    """Return ``0.1234`` as ``12.34``, and NaN as a dash."""
+    return "-" if math.isnan(fraction) else f"{100 * fraction:.2f}"
+
+
+class ProgressLine:
+    """A progress bar on a terminal; plain lines, at most one in twenty of the way, elsewhere.
+
+    Args:
+        progress: The bar, or None where there is no terminal.
+        label: What is going on.
+    """
+
+    def __init__(self, progress: Progress | None, label: str) -> None:
+        self._progress, self._label, self._said = progress, label, -1
+        self._started = time.monotonic()
+        self._task: TaskID | None = None
+        if progress is not None:
+            self._task = progress.add_task(label, total=None, detail="", eta="-")
+
+    def update(
+        self,
+        done: int,
+        total: int,
+        detail: str = "",
+        *,
+        seconds_left: float | None = None,
+        every: bool = False,
+    ) -> None:
+        """Show how far it is; with ``every``, each call becomes a plain line.
+
+        Without ``seconds_left`` the time left is judged by the time taken so far.
+        """
+        if seconds_left is None:
+            seconds_left = (time.monotonic() - self._started) / max(done, 1) * (total - done)
+        eta = str(timedelta(seconds=round(seconds_left)))
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=done, total=total, detail=detail, eta=eta)
+            return
+        twentieth = 20 * done // max(total, 1)
+        if every or twentieth != self._said:
+            self._said = twentieth
+            note(f"{self._label} {done}/{total} eta {eta} {detail}".rstrip())
+
+
+class _BarAboveDetail(Progress):
+    """A bar with its details below, which take as many lines as the terminal is narrow."""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        for task in self.tasks:
+            yield Text(task.fields["detail"])
+
+
+@contextmanager
+def progress(label: str) -> Iterator[ProgressLine]:
+    """Yield a progress display on stderr that disappears when done."""
+    console = err()
+    if not console.is_terminal:
+        yield ProgressLine(None, label)
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("eta {task.fields[eta]}"),
+    )
+    with _BarAboveDetail(*columns, console=console, transient=True) as bar:
+        yield ProgressLine(bar, label)
+
+
+def _plain(value: object) -> Any:  # noqa: ANN401 - JSON
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,153 @@
+"""``wtn evaluate``: a detector, or a file of predictions, against boxes."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipelines.errors import ConfigError
+from wtn_cli import console
+from wtn_cli.options import AsJson, BatchSize, Device
+
+if TYPE_CHECKING:
+    from pipelines.evaluate import EvaluateReport, GroundTruth, Metric
+
+METRICS = ("oid", "aewtn-release")
+
+
+def evaluate(
+    boxes: Annotated[Path, typer.Option(help="Open Images box CSV: the ground truth.")],
+    checkpoint: Annotated[Path | None, typer.Option(help="A detector made by: wtn train")] = None,
+    head: Annotated[Path | None, typer.Option(help="Its head, made by: wtn export-head")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder or zip of `<ImageID>.jpg`.")] = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            help="Score this file instead of a detector: "
+            "ImageID, LabelName, Score, XMin, XMax, YMin, YMax."
+        ),
+    ] = None,
+    image_labels: Annotated[
+        Path | None,
+        typer.Option(help="Verified image-level labels CSV; without it, boxes are exhaustive."),
+    ] = None,
+    hierarchy: Annotated[
+        Path | None, typer.Option(help="Hierarchy JSON; expands boxes and labels.")
+    ] = None,
+    metric: Annotated[
+        str, typer.Option(help="oid (Open Images challenge) or aewtn-release (the paper's code).")
+    ] = "oid",
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="GROUP|FILE",
+            help="Detect and score only these: all, seen, novel, other, detection, or a file.",
+        ),
+    ] = None,
+    group_of_weight: Annotated[
+        float, typer.Option(min=0.0, help="Worth of a group-of box under oid.")
+    ] = 1.0,
+    image_sizes: Annotated[
+        str | None,
+        typer.Option(help="For aewtn-release on predictions: WIDTHxHEIGHT, or a sizes file."),
+    ] = None,
+    per_class: Annotated[
+        Path | None, typer.Option(help="Write a CSV with one row a class.")
+    ] = None,
+    save_predictions: Annotated[
+        Path | None, typer.Option(help="Write the detections as a challenge CSV.")
+    ] = None,
+    device: Device = "auto",
+    batch_size: BatchSize = 4,
+    as_json: AsJson = False,
+) -> None:
+    """Compute AP50 by class, and its mean over seen, novel and other classes.
+
+    Example: `wtn evaluate --checkpoint run/checkpoint.safetensors --head head.safetensors
+    --images val.zip --boxes val-boxes.csv --per-class ap.csv`
+
+    Example: `wtn evaluate --predictions predictions.csv --boxes val-boxes.csv
+    --image-labels val-labels.csv --json`
+    """
+    from pipelines.evaluate import GroundTruth, evaluate_predictions, write_per_class
+
+    chosen = _metric(metric)
+    truth = GroundTruth(boxes, image_labels, hierarchy)
+    if predictions is not None:
+        if checkpoint or images or save_predictions:
+            raise ConfigError("--predictions takes the place of --checkpoint and --images")
+        report = evaluate_predictions(
+            predictions,
+            truth,
+            metric=chosen,
+            classes=classes,
+            head=head,
+            group_of_weight=group_of_weight,
+            image_sizes=image_sizes,
+        )
+    else:
+        files = _required(checkpoint=checkpoint, head=head, images=images)
+        report = _run_detector(
+            files,
+            truth,
+            metric=chosen,
+            classes=classes or "all",
+            group_of_weight=group_of_weight,
+            device=device,
+            batch_size=batch_size,
+            predictions=save_predictions,
+        )
+    if per_class is not None:
+        write_per_class(report, per_class)
+    if as_json:
+        console.emit_json(_as_json(report))
+    else:
+        _show(report)
+
+
+def _run_detector(
+    files: dict[str, Path],
+    truth: "GroundTruth",
+    **options: Any,  # noqa: ANN401 - those of evaluate_detector
+) -> "EvaluateReport":
+    from pipelines.evaluate import evaluate_detector
+
+    with console.progress("detect") as bar:
+        return evaluate_detector(**files, truth=truth, **options, on_progress=bar.update)
+
+
+def _required(**files: Path | None) -> dict[str, Path]:
+    missing = [f"--{name}" for name, file in files.items() if file is None]
+    if missing:
+        raise ConfigError(
+            f"{', '.join(missing)} missing",
+            mend="Give --checkpoint, --head and --images, or --predictions.",
+        )
+    return {name: file for name, file in files.items() if file is not None}
+
+
+def _metric(name: str) -> "Metric":
+    if name not in METRICS:
+        raise ConfigError(f"unknown metric {name!r}", mend=f"Metrics: {', '.join(METRICS)}.")
+    return name  # type: ignore[return-value]  # checked above
+
+
+def _as_json(report: "EvaluateReport") -> dict[str, object]:
+    return {
+        "metric": report.metrics.metric,
+        "AP50": report.metrics.mean_average_precision(),
+        "mean_recall": report.metrics.mean_recall(),
+        "images": report.images,
+        "groups": {row.group: row for row in report.by_group()},
+        "per_class": dict(report.metrics.average_precision),
+    }
+
+
+def _show(report: "EvaluateReport") -> None:
+    rows = [
+        (row.group, str(row.classes), str(row.with_ground_truth), console.percent(row.AP50),
+         console.percent(row.mean_recall))
+        for row in report.by_group()
+    ]  # fmt: skip
+    console.say(f"{report.metrics.metric} on {report.images} images, in percent")
+    console.show_table(("group", "classes", "with boxes", "AP50", "recall"), rows)

@@ -1,0 +1,89 @@
+"""``wtn extract-weights``: a classifier's final layer becomes classifier.safetensors."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wtn_cli import console
+from wtn_cli.options import AsJson
+
+if TYPE_CHECKING:
+    from pipelines.extract import ExtractReport
+
+SHOWN_CANDIDATES = 4
+SHOWN_FINGERPRINT = 17  # characters, as in the errors that compare two
+
+
+def extract_weights(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A .safetensors, .pth, .pt, .npz or .npy file, a TensorFlow V2 checkpoint prefix, "
+            "or torchvision:NAME[@WEIGHTS].",
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path(
+        "classifier.safetensors"
+    ),
+    layer: Annotated[
+        str | None, typer.Option(help="Name of the final layer, where it is not unique.")
+    ] = None,
+    classes: Annotated[
+        Path | None,
+        typer.Option(help="Class ids in row order: plain list, or CSV with ids and names."),
+    ] = None,
+    class_names: Annotated[
+        Path | None,
+        typer.Option(help="CSV of id,name that names a plain list (class-descriptions.csv)."),
+    ] = None,
+    feature_space_of: Annotated[
+        Path | None,
+        typer.Option(help="These are new rows for the frozen network of this classifier file."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Extract the final layer of a classifier, one row per class.
+
+    Example: `wtn extract-weights resnet50.pth --classes classes.csv -o classifier.safetensors`
+    """
+    from pipelines.extract import extract_weights  # imports torch, so only when it runs
+
+    report = extract_weights(
+        source,
+        output,
+        layer=layer,
+        classes=classes,
+        class_names=class_names,
+        feature_space_of=feature_space_of,
+    )
+    if as_json:
+        console.emit_json(report)
+    else:
+        _show(report)
+
+
+def _show(report: "ExtractReport") -> None:
+    norms = report.row_norms
+    spread = "without bound: a row is zero" if norms.spread is None else f"{norms.spread:.1f}x"
+    others = [c for c in report.candidates if c.layer != report.layer]
+    passed_over = [f"{c.layer} {list(c.shape)}" for c in others[:SHOWN_CANDIDATES]]
+    if len(others) > SHOWN_CANDIDATES:
+        passed_over.append(f"and {len(others) - SHOWN_CANDIDATES} more")
+    console.show_facts(
+        f"{report.output}",
+        {
+            "classes K": report.num_classes,
+            "width d": report.width,
+            "layer": f"{report.layer} ({report.reason})",
+            "orientation": report.orientation,
+            "passed over": ", ".join(passed_over) or "no other candidate",
+            "row norms": f"{norms.minimum:.3f} to {norms.maximum:.3f}, median {norms.median:.3f}, "
+            f"spread {spread}",
+            "class ids from": report.classes,
+            "source": report.source,
+            "sha256": "\n".join(f"{sha} {name}" for name, sha in report.source_files.items()),
+            "feature space": report.feature_space[:SHOWN_FINGERPRINT],
+        },
+    )

@@ -1,0 +1,111 @@
+"""``wtn train``: a box dataset and a classifier become a run folder with a checkpoint."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wtn_cli import console
+from wtn_cli.options import AsJson
+
+if TYPE_CHECKING:
+    from pipelines.train import TrainReport
+    from pipelines.training.loop import StepRecord
+
+
+def train(
+    classifier: Annotated[Path | None, typer.Option(help="Made by: wtn extract-weights")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder or zip of `<ImageID>.jpg`.")] = None,
+    boxes: Annotated[Path | None, typer.Option(help="Open Images box CSV.")] = None,
+    classes: Annotated[Path | None, typer.Option(help="Order and names of the classes.")] = None,
+    hierarchy: Annotated[Path | None, typer.Option(help="Open Images hierarchy JSON.")] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Run folder: settings, metrics, checkpoint.")
+    ] = Path("run"),
+    config: Annotated[
+        Path | None, typer.Option(help="TOML settings file, such as the settings.toml of a run.")
+    ] = None,
+    assign: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any setting; wins over --config."),
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(help="faster-rcnn, wtn, wtn+ or ae-wtn (default).")
+    ] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="resnet50 (default), resnet18, mobilenet_v2 or tiny.")
+    ] = None,
+    backbone_weights: Annotated[
+        str | None, typer.Option(help="State dict of the classifier, or torchvision:NAME@WEIGHTS.")
+    ] = None,
+    iterations: Annotated[int | None, typer.Option(help="Optimiser steps (180000).")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a step (8).")] = None,
+    box_policy: Annotated[
+        str | None, typer.Option(help="Bad boxes: error (default), clip or drop.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random (0).")] = None,
+    device: Annotated[str | None, typer.Option(help="auto (default), cpu, cuda, cuda:1.")] = None,
+    force: Annotated[
+        bool, typer.Option("--force", metavar="", help="Replace the run that is in the folder.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train Faster R-CNN jointly with a weight transfer network.
+
+    A flag wins over --set, which wins over --config.
+
+    Example: `wtn train --classifier classifier.safetensors --images train.zip --boxes boxes.csv
+    --iterations 2000 --set schedule.steps=[1500] -o run`
+    """
+    from pipelines.config import load_settings
+    from pipelines.train import train_detector  # imports torch, so only when it runs
+
+    flags = {
+        "classifier": classifier,
+        "data.images": images,
+        "data.boxes": boxes,
+        "data.classes": classes,
+        "data.hierarchy": hierarchy,
+        "data.box_policy": box_policy,
+        "head.method": method,
+        "backbone.name": backbone,
+        "backbone.weights": backbone_weights,
+        "schedule.iterations": iterations,
+        "schedule.batch_size": batch_size,
+        "seed": seed,
+        "device": device,
+    }
+    settings = load_settings(config, assign or (), flags)
+    with console.progress("train") as bar:
+        report = train_detector(
+            settings, output, lambda record: show_step(bar, record), overwrite=force
+        )
+    if as_json:
+        console.emit_json(report)
+    else:
+        _show(report)
+
+
+def show_step(bar: console.ProgressLine, record: "StepRecord") -> None:
+    """Show a training record: every loss, the rates, the speed and the time left."""
+    losses = " ".join(f"{n.removeprefix('loss_')} {v:.4f}" for n, v in record.losses.items())
+    rates = " ".join(f"{name} {rate:.2e}" for name, rate in record.learning_rates.items())
+    bar.update(
+        record.iteration,
+        record.iterations,
+        f"{losses} {rates} {record.images_per_second:.1f} images/s",
+        seconds_left=record.seconds_left,
+        every=True,
+    )
+
+
+def _show(report: "TrainReport") -> None:
+    console.show_facts(
+        f"{report.checkpoint}",
+        {
+            "iterations": report.iterations,
+            "images, boxes": f"{report.images}, {report.boxes}",
+            "classes": f"{report.seen} seen, {report.other} other, {report.novel} novel",
+            **{name: f"{value:.4f}" for name, value in report.losses.items()},
+        },
+    )
