@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from pipelines.artifacts import DetectionHead, atomic_path
-from pipelines.data.class_choice import choose_rows
+from pipelines.data.class_choice import GROUPS, choose_rows
 from pipelines.data.class_files import read_vocabulary
 from pipelines.data.expansion import expand_boxes, expand_image_labels
 from pipelines.data.image_sizes import ImageSizes, read_image_sizes
@@ -25,7 +25,7 @@ from pipelines.data.open_images import (
     write_predictions,
 )
 from pipelines.devices import resolve_device
-from pipelines.errors import ConfigError, DatasetError
+from pipelines.errors import ConfigError, DatasetError, MismatchError
 from pipelines.metrics.detection_metrics import DetectionMetrics
 from pipelines.metrics.open_images import open_images_metric
 from pipelines.metrics.release import release_metric
@@ -35,6 +35,7 @@ from pipelines.vocabulary import ClassHierarchy, Vocabulary
 
 Metric = Literal["oid", "aewtn-release"]
 Progress = Callable[[int, int], None]
+GROUP_ORDER = ("seen", "novel", "other")
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class EvaluateReport:
     Args:
         metrics: Figures of each class.
         vocabulary: The evaluated classes.
-        groups: ``seen``, ``other`` or ``novel`` for each of them, or ``all`` where unknown.
+        groups: ``seen``, ``other`` or ``novel`` for each of them, or ``unknown``.
         images: Images with annotations.
     """
 
@@ -81,9 +82,39 @@ class EvaluateReport:
     groups: tuple[str, ...]
     images: int
 
-    def classes_of(self, group: str) -> list[str]:
-        """Return the ids of a group."""
-        return [i for i, g in zip(self.vocabulary.ids, self.groups, strict=True) if g == group]
+    def by_group(self) -> list["GroupSummary"]:
+        """Return the means of each group of classes, and last those of all classes."""
+        members = [
+            (
+                group,
+                [i for i, g in zip(self.vocabulary.ids, self.groups, strict=True) if g == group],
+            )
+            for group in GROUP_ORDER
+            if group in self.groups
+        ]
+        everything = [("all", list(self.vocabulary.ids))]
+        return [self._summary(*part) for part in (*members, *everything)]
+
+    def _summary(self, group: str, class_ids: Sequence[str]) -> "GroupSummary":
+        counts = self.metrics.num_ground_truth
+        return GroupSummary(
+            group,
+            classes=len(class_ids),
+            with_ground_truth=sum(counts[class_id] > 0 for class_id in class_ids),
+            AP50=self.metrics.mean_average_precision(class_ids),
+            mean_recall=self.metrics.mean_recall(class_ids),
+        )
+
+
+@dataclass(frozen=True)
+class GroupSummary:
+    """Means over the classes of a group that have ground truth; NaN when none has."""
+
+    group: str
+    classes: int
+    with_ground_truth: int
+    AP50: float
+    mean_recall: float
 
 
 def evaluate_detector(
@@ -122,6 +153,7 @@ def evaluate_detector(
     full = DetectionHead.load(head)
     chosen = full.subset(choose_rows(classes, full.vocabulary, full.groups))
     boxes, labels = truth.load()
+    _refuse_disjoint(chosen.vocabulary, boxes)
     store = open_images(images)
     image_ids = _annotated_images(boxes, labels, store)
     target = resolve_device(device)
@@ -144,7 +176,7 @@ def evaluate_predictions(
     truth: GroundTruth,
     *,
     metric: Metric = "oid",
-    classes: Path | None = None,
+    classes: str | None = None,
     head: Path | None = None,
     group_of_weight: float = 1.0,
     image_sizes: str | None = None,
@@ -155,7 +187,8 @@ def evaluate_predictions(
         predictions: Open Images challenge CSV: ImageID,LabelName,Score,XMin,XMax,YMin,YMax.
         truth: The annotation files.
         metric: As for :func:`evaluate_detector`.
-        classes: The classes to evaluate; without it, all that have boxes.
+        classes: The classes to evaluate: a class file, or a group of the head's; without it, all
+            that have boxes.
         head: Tells which class is seen and which is novel.
         group_of_weight: What a group of objects is worth (``oid``).
         image_sizes: For ``aewtn-release``, which counts in pixels: ``WIDTHxHEIGHT`` for all images,
@@ -165,14 +198,13 @@ def evaluate_predictions(
         WTNError: For inputs that are bad or do not belong together.
     """
     boxes, labels = truth.load()
-    vocabulary = (
-        read_vocabulary(classes) if classes else Vocabulary(boxes.class_ids, boxes.class_ids)
-    )
+    vocabulary, groups = _evaluated_classes(boxes, classes, head)
+    _refuse_disjoint(vocabulary, boxes)
     table = read_predictions(predictions)
     sizes = _image_sizes(image_sizes, metric)
     metrics = _measure(metric, boxes, labels, table, vocabulary.ids, group_of_weight, sizes)
-    images = len({*boxes.image_ids, *(labels.image_ids if labels else ())})
-    return EvaluateReport(metrics, vocabulary, _groups(vocabulary, head), images)
+    images = len({*boxes.image_ids, *(labels.image_ids if labels is not None else ())})
+    return EvaluateReport(metrics, vocabulary, groups, images)
 
 
 def write_per_class(report: EvaluateReport, path: Path) -> None:
@@ -208,11 +240,21 @@ def _measure(
     return release_metric(boxes, labels, predictions, class_ids, image_sizes=sizes)
 
 
+def _refuse_disjoint(vocabulary: Vocabulary, boxes: BoxTable) -> None:
+    if not any(class_id in vocabulary for class_id in boxes.class_ids):
+        raise MismatchError(
+            f"none of the {len(vocabulary)} classes to evaluate has a box: {vocabulary.ids[0]!r} "
+            f"against {boxes.class_ids[0]!r}",
+            where=boxes.source,
+            mend="Classes are joined by id; evaluate other classes, or give their boxes.",
+        )
+
+
 def _annotated_images(
     boxes: BoxTable, labels: ImageLabelTable | None, store: ImageStore
 ) -> list[str]:
     """Return the ids of all annotated images; nobody knows what is in the others."""
-    image_ids = sorted({*boxes.image_ids, *(labels.image_ids if labels else ())})
+    image_ids = sorted({*boxes.image_ids, *(labels.image_ids if labels is not None else ())})
     missing = [image_id for image_id in image_ids if image_id not in store]
     if missing:
         raise DatasetError(
@@ -255,9 +297,24 @@ def _image_sizes(given: str | None, metric: Metric) -> ImageSizes:
     return read_image_sizes(Path(given))
 
 
-def _groups(vocabulary: Vocabulary, head: Path | None) -> tuple[str, ...]:
-    if head is None:
-        return ("all",) * len(vocabulary)
-    known = DetectionHead.load(head)
-    group_of: Mapping[str, str] = dict(zip(known.vocabulary.ids, known.groups, strict=True))
-    return tuple(group_of.get(class_id, "all") for class_id in vocabulary.ids)
+def _evaluated_classes(
+    boxes: BoxTable, classes: str | None, head: Path | None
+) -> tuple[Vocabulary, tuple[str, ...]]:
+    """Return the classes to evaluate, and the group of each where a head tells it."""
+    known = DetectionHead.load(head) if head else None
+    if known is not None and classes is not None:
+        chosen = known.subset(choose_rows(classes, known.vocabulary, known.groups))
+        return chosen.vocabulary, chosen.groups
+    if classes in GROUPS:
+        raise ConfigError(
+            f"which classes are {classes!r} is known to a head only",
+            mend="Give --head too, or a file of class ids.",
+        )
+    if classes is not None:
+        vocabulary = read_vocabulary(Path(classes))
+    else:
+        vocabulary = Vocabulary(boxes.class_ids, boxes.class_ids)
+    if known is None:
+        return vocabulary, ("unknown",) * len(vocabulary)
+    group_of = dict(zip(known.vocabulary.ids, known.groups, strict=True))
+    return vocabulary, tuple(group_of.get(class_id, "unknown") for class_id in vocabulary.ids)

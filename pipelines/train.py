@@ -3,33 +3,30 @@
 Shapes: C classifier classes, d classifier width, D detection classes.
 """
 
-import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from pipelines.artifacts import ClassifierWeights, Provenance, parent, provenance_of
 from pipelines.classifiers.sources import read_source
 from pipelines.config import TrainSettings
 from pipelines.data.class_files import read_vocabulary
-from pipelines.data.detection import DetectionDataset, Target, TrainingSampler, collate
+from pipelines.data.detection import DetectionDataset, TrainingLoader, TrainingSampler
 from pipelines.data.images import open_images
 from pipelines.data.open_images import BoxTable, read_boxes
 from pipelines.devices import resolve_device
-from pipelines.errors import Interrupted, MismatchError
+from pipelines.errors import ConfigError, Interrupted, MismatchError, RunError
 from pipelines.models.checkpoints import class_row_source
 from pipelines.models.detection import build_detector
 from pipelines.models.heads import build_head
 from pipelines.models.losses import label_tables
 from pipelines.training.loop import StepRecord, run_training
 from pipelines.training.optimizers import Optimizers
-from pipelines.training.run_folder import RunFolder
+from pipelines.training.run_folder import CHECKPOINT, RunFolder
 from pipelines.vocabulary import ClassHierarchy, ClassPartition, Vocabulary
 
 
@@ -70,6 +67,8 @@ def train_detector(
     settings: TrainSettings,
     output: Path,
     on_record: Callable[[StepRecord], None] = lambda record: None,
+    *,
+    overwrite: bool = False,
 ) -> TrainReport:
     """Train, and write settings, metrics and checkpoints into a run folder.
 
@@ -78,12 +77,19 @@ def train_detector(
         output: The run folder: ``settings.toml``, ``metrics.jsonl`` and
             ``checkpoint.safetensors``, which is replaced as a whole each time.
         on_record: Called with each record that goes into ``metrics.jsonl``.
+        overwrite: Replace the run that is in the folder.
 
     Raises:
         WTNError: For inputs that are bad or do not belong together, before anything is written.
-        RunError: If a loss stops being finite; the last checkpoint stays.
+        RunError: If a loss or a weight stops being finite; the last checkpoint stays.
         Interrupted: On Ctrl-C, after the checkpoint is saved.
     """
+    if (output / CHECKPOINT).exists() and not overwrite:
+        raise ConfigError(
+            "the folder holds a trained detector",
+            where=output,
+            mend="Name another folder with --output, or replace it with --force.",
+        )
     device = resolve_device(settings.device)
     inputs = _load_inputs(settings)
     torch.manual_seed(settings.seed)
@@ -124,16 +130,29 @@ def _follow(
                 folder.log(record)
                 on_record(record)
             if taken % settings.schedule.checkpoint_every == 0:
-                folder.save(model.state_dict(), taken)
+                _save(folder, model, taken)
     except KeyboardInterrupt as interrupt:
-        folder.save(model.state_dict(), taken)
+        _save(folder, model, taken)
         raise Interrupted(
             f"stopped after {taken} of {settings.schedule.iterations} iterations",
             where=folder.checkpoint,
             mend="The checkpoint is complete: it exports and evaluates as it is.",
         ) from interrupt
-    folder.save(model.state_dict(), taken)
+    _save(folder, model, taken)
     return losses
+
+
+def _save(folder: RunFolder, model: GeneralizedRCNN, taken: int) -> None:
+    """Replace the checkpoint, unless with one that nobody could use."""
+    state = model.state_dict()
+    bad = [name for name, tensor in state.items() if not bool(tensor.isfinite().all())]
+    if bad:
+        raise RunError(
+            f"{bad[0]} is not finite after iteration {taken} ({len(bad)} of {len(state)} tensors)",
+            where=folder.checkpoint,
+            mend="The checkpoint was left as it was. Lower optimizer.learning_rate.",
+        )
+    folder.save(state, taken)
 
 
 def _load_inputs(settings: TrainSettings) -> _Inputs:
@@ -180,9 +199,7 @@ def _hierarchy(settings: TrainSettings, detection: Vocabulary) -> ClassHierarchy
     return ClassHierarchy.from_json(settings.data.hierarchy, detection.ids, official=official)
 
 
-def _loader(
-    dataset: DetectionDataset, settings: TrainSettings
-) -> DataLoader[tuple[Tensor, Target]]:
+def _loader(dataset: DetectionDataset, settings: TrainSettings) -> TrainingLoader:
     sampler = TrainingSampler(
         len(dataset),
         batch_size=settings.schedule.batch_size,
@@ -190,18 +207,7 @@ def _loader(
         flip=settings.data.horizontal_flip,
         seed=settings.seed,
     )
-    return DataLoader(
-        dataset,
-        batch_sampler=sampler,
-        num_workers=settings.data.workers,
-        collate_fn=collate,
-        worker_init_fn=_ignore_interrupts,
-    )
-
-
-def _ignore_interrupts(worker: int) -> None:
-    """Leave Ctrl-C to the process that saves the checkpoint."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return TrainingLoader(dataset, sampler, settings.data.workers)
 
 
 def _provenance(settings: TrainSettings, inputs: _Inputs) -> Provenance:

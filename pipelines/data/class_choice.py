@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.data.class_files import read_vocabulary
-from pipelines.errors import ConfigError, did_you_mean
+from pipelines.errors import ConfigError, MismatchError, did_you_mean
 from pipelines.vocabulary import Vocabulary
 
 GROUPS = {
@@ -39,4 +39,7 @@ def choose_rows(choice: str, vocabulary: Vocabulary, groups: Sequence[str]) -> l
             f"{choice!r} is neither a group of classes nor a file",
             mend=did_you_mean(choice, GROUPS) or f"Groups: {', '.join(GROUPS)}.",
         )
-    return vocabulary.rows(read_vocabulary(Path(choice)).ids)
+    try:
+        return vocabulary.rows(read_vocabulary(Path(choice)).ids)
+    except MismatchError as error:
+        raise MismatchError(error.what, where=choice, mend=error.mend) from error

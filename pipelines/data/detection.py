@@ -3,18 +3,19 @@
 Shapes: G ground-truth boxes of an image, H and W its size in pixels, D detection classes.
 """
 
+import signal
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.transforms.v2 import functional as transforms
 
 from pipelines.data.images import ImageStore
 from pipelines.data.open_images import BoxTable
-from pipelines.errors import DatasetError, MismatchError, did_you_mean
+from pipelines.errors import DatasetError, MismatchError, WTNError, did_you_mean
 from pipelines.vocabulary import Vocabulary
 
 Target = dict[str, Tensor]  # {"boxes": [G, 4] float32 x1 y1 x2 y2 in pixels, "labels": [G] int64}
@@ -114,10 +115,64 @@ class TrainingSampler(Sampler[list[Sample]]):
             epoch += 1
 
 
-def collate(samples: Sequence[tuple[Tensor, Target]]) -> tuple[list[Tensor], list[Target]]:
+class TrainingLoader(DataLoader[tuple[Tensor, Target]]):
+    """Batches of a dataset, read by worker processes.
+
+    An error that the user can act on arrives as it was raised; a plain ``DataLoader`` would bury it
+    in the text of the worker's traceback.
+
+    Args:
+        dataset: Images and targets.
+        sampler: Decides the batches.
+        workers: Number of processes; 0 reads in this one.
+    """
+
+    def __init__(self, dataset: DetectionDataset, sampler: TrainingSampler, workers: int) -> None:
+        super().__init__(
+            _ErrorsAsItems(dataset),
+            batch_sampler=sampler,
+            num_workers=workers,
+            collate_fn=_collate,
+            worker_init_fn=_ignore_interrupts,
+        )
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # DataLoader names its own kind
+        """Yield a list of images and a list of targets at a time."""
+        for batch in super().__iter__():
+            if isinstance(batch, WTNError):
+                raise batch
+            yield batch
+
+
+class _ErrorsAsItems(Dataset[Any]):
+    """A dataset that returns the errors of another."""
+
+    def __init__(self, dataset: DetectionDataset) -> None:
+        self._dataset = dataset
+
+    def __getitem__(self, sample: Sample) -> tuple[Tensor, Target] | WTNError:
+        try:
+            return self._dataset[sample]
+        except WTNError as error:
+            return error
+
+
+def _collate(
+    items: Sequence[tuple[Tensor, Target] | WTNError],
+) -> tuple[list[Tensor], list[Target]] | WTNError:
     """Keep images of different sizes apart; the detector pads them."""
-    images, targets = zip(*samples, strict=True)
-    return list(images), list(targets)
+    images, targets = [], []
+    for item in items:
+        if isinstance(item, WTNError):
+            return item
+        images.append(item[0])
+        targets.append(item[1])
+    return images, targets
+
+
+def _ignore_interrupts(worker: int) -> None:
+    """Leave Ctrl-C to the process that saves the checkpoint."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _unknown_class(table: BoxTable, row: int, vocabulary: Vocabulary) -> MismatchError:

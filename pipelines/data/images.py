@@ -1,17 +1,25 @@
 """Images by id, from a folder or a zip file, without unpacking."""
 
+import io
 import os
 import zipfile
+import zlib
 from abc import ABC, abstractmethod
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable
+from pathlib import Path, PurePath, PurePosixPath
 
+import numpy as np
 import torch
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_image
 
 from pipelines.errors import DatasetError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+
+# What a damaged file makes Pillow and zipfile raise; an encrypted member is a RuntimeError.
+_NOT_AN_IMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+_DAMAGED_MEMBER = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 
 class ImageStore(ABC):
@@ -19,13 +27,26 @@ class ImageStore(ABC):
 
     Args:
         source: The folder or archive.
-        names: File name of each image id, relative to the source.
+        files: All files in it, relative to it; those that are no images are ignored.
+
+    Raises:
+        DatasetError: If there is no image, or two of them have one id.
     """
 
-    def __init__(self, source: Path, names: dict[str, str]) -> None:
+    def __init__(self, source: Path, files: Iterable[PurePath]) -> None:
         self.source = source
-        self._names = dict(sorted(names.items()))
-        if not names:
+        self._names: dict[str, str] = {}
+        for file in sorted(files):
+            if file.suffix.lower() not in SUFFIXES or file.name.startswith("."):
+                continue
+            if file.stem in self._names:
+                raise DatasetError(
+                    f"two images have the id {file.stem!r}: {self._names[file.stem]} and {file}",
+                    where=source,
+                    mend="The file name without its suffix is the id; keep one of them.",
+                )
+            self._names[file.stem] = str(file)
+        if not self._names:
             raise DatasetError(
                 "no images found",
                 where=source,
@@ -35,7 +56,7 @@ class ImageStore(ABC):
     @property
     def ids(self) -> tuple[str, ...]:
         """All image ids, sorted."""
-        return tuple(self._names)
+        return tuple(sorted(self._names))
 
     def __contains__(self, image_id: object) -> bool:
         return image_id in self._names
@@ -77,20 +98,19 @@ def decode(content: bytes, where: str | Path) -> Tensor:
         DatasetError: If they do not decode; ``where`` names the file.
     """
     try:
-        encoded = torch.frombuffer(bytearray(content), dtype=torch.uint8)
-        image: Tensor = decode_image(encoded, ImageReadMode.RGB)
-    except (RuntimeError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
+        with Image.open(io.BytesIO(content)) as image:
+            pixels = np.array(image.convert("RGB"))
+    except _NOT_AN_IMAGE as error:
+        reason = "unknown format" if isinstance(error, UnidentifiedImageError) else error
         raise DatasetError(
             f"the image does not decode ({reason})", where=where, mend="Replace or remove the file."
         ) from error
-    return image
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 
 class _ImageFolder(ImageStore):
     def __init__(self, source: Path) -> None:
-        files = (path.relative_to(source) for path in sorted(source.rglob("*")))
-        super().__init__(source, {f.stem: str(f) for f in files if f.suffix.lower() in SUFFIXES})
+        super().__init__(source, (path.relative_to(source) for path in source.rglob("*")))
 
     def _bytes(self, name: str) -> bytes:
         return (self.source / name).read_bytes()
@@ -99,8 +119,8 @@ class _ImageFolder(ImageStore):
 class _ImageZip(ImageStore):
     def __init__(self, source: Path) -> None:
         self._archives: dict[int, zipfile.ZipFile] = {}
-        members = (PurePosixPath(name) for name in zipfile.ZipFile(source).namelist())
-        super().__init__(source, {m.stem: str(m) for m in members if m.suffix.lower() in SUFFIXES})
+        with zipfile.ZipFile(source) as archive:
+            super().__init__(source, map(PurePosixPath, archive.namelist()))
 
     def _bytes(self, name: str) -> bytes:
         process = os.getpid()  # a file position must not be shared with a forked worker
@@ -108,5 +128,5 @@ class _ImageZip(ImageStore):
             self._archives[process] = zipfile.ZipFile(self.source)
         try:
             return self._archives[process].read(name)
-        except zipfile.BadZipFile as error:
+        except _DAMAGED_MEMBER as error:
             raise DatasetError(f"{name} is damaged ({error})", where=self.source) from error

@@ -13,6 +13,8 @@ from pipelines.config import TrainSettings
 from pipelines.training.loop import StepRecord
 from pipelines.vocabulary import Vocabulary
 
+CHECKPOINT = "checkpoint.safetensors"
+
 
 class RunFolder:
     """The folder of one run; opening it starts ``settings.toml`` and ``metrics.jsonl`` afresh.
@@ -36,7 +38,7 @@ class RunFolder:
         self._classifier, self._detection, self._provenance = classifier, detection, provenance
         self._config = settings.model_dump(mode="json", exclude_none=True)
         self._metrics = folder / "metrics.jsonl"
-        self.checkpoint = folder / "checkpoint.safetensors"
+        self.checkpoint = folder / CHECKPOINT
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "settings.toml").write_text(tomli_w.dumps(self._config))
         self._metrics.write_text("")

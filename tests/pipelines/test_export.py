@@ -1,0 +1,240 @@
+"""Tests for pipelines.export: exported rows score as training did, for any classes and any file.
+
+Sizes all differ, so a swapped axis cannot pass.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional as F
+
+from pipelines.artifacts import ClassifierWeights, DetectionHead, DetectorCheckpoint
+from pipelines.config import validate_settings
+from pipelines.errors import MismatchError
+from pipelines.export import export_head
+from pipelines.models.checkpoints import BOX_LAYER, CLASS_HEAD, class_row_source
+from pipelines.models.heads import ClassWeightHead, build_head
+from pipelines.vocabulary import Vocabulary
+
+METHODS = ("faster-rcnn", "wtn", "wtn+", "ae-wtn")
+WIDTH, ROI_WIDTH, NUM_ROIS = 10, 6, 13
+CLASSIFIER = Vocabulary(tuple("abcdefg"), tuple("ABCDEFG"))
+DETECTION = Vocabulary(tuple("fxbd"), ("F too", "X", "B too", "D too"))  # x has no classifier row
+BODY, OTHER_BODY = "body:" + "1" * 64, "body:" + "2" * 64
+BARE = "rows:" + "3" * 64
+
+Trained = tuple[ClassWeightHead, Path]
+
+
+def classifier_rows(num_classes: int = len(CLASSIFIER), seed: int = 0) -> Tensor:
+    """Return rows whose channels have different means and spreads."""
+    random = torch.Generator().manual_seed(seed)
+    channels = torch.arange(1.0, WIDTH + 1)
+    return torch.randn(num_classes, WIDTH, generator=random) * channels + channels
+
+
+def save_checkpoint(path: Path, method: str, feature_space: str = BODY) -> ClassWeightHead:
+    """Write a checkpoint of a head with random parameters, and return that head."""
+    tree = {
+        "classifier": "c",
+        "data": {"images": "i", "boxes": "b"},
+        "detector": {"roi_width": ROI_WIDTH},
+        "head": {"method": method, "groups": 2, "hidden": 8},
+    }
+    rows = classifier_rows()
+    classifier = ClassifierWeights(rows, None, CLASSIFIER, feature_space)
+    torch.manual_seed(1)
+    source = class_row_source(rows, CLASSIFIER, DETECTION)
+    head = build_head(validate_settings(tree).head, source, ROI_WIDTH)
+    for parameter in head.parameters():  # a zero or shared start would hide a wrong row
+        torch.nn.init.normal_(parameter)
+    model = {f"{CLASS_HEAD}{name}": tensor for name, tensor in head.state_dict().items()}
+    model |= {f"{BOX_LAYER}weight": torch.randn(4, ROI_WIDTH), f"{BOX_LAYER}bias": torch.randn(4)}
+    DetectorCheckpoint(model, classifier, DETECTION, tree, iteration=3).save(path)
+    return head
+
+
+@pytest.fixture(params=METHODS)
+def trained(request: pytest.FixtureRequest, tmp_path: Path) -> Trained:
+    """Return a head of each method in training mode, and the checkpoint that holds it."""
+    path = tmp_path / "checkpoint.safetensors"
+    return save_checkpoint(path, request.param).train(), path
+
+
+@pytest.fixture
+def ae_wtn(tmp_path: Path) -> Path:
+    """Return a checkpoint of AE-WTN."""
+    save_checkpoint(tmp_path / "ae-wtn.safetensors", "ae-wtn")
+    return tmp_path / "ae-wtn.safetensors"
+
+
+def export(checkpoint: Path, **options: object) -> DetectionHead:
+    """Export beside the checkpoint and read the file back."""
+    report = export_head(checkpoint, checkpoint.with_name("head.safetensors"), **options)
+    return DetectionHead.load(report.head)
+
+
+def logits_of(head: DetectionHead, x: Tensor, ids: tuple[str, ...]) -> Tensor:
+    """Score with an exported head as a plain linear layer."""
+    rows = head.vocabulary.rows(ids)
+    return F.linear(x, head.weight[rows], head.bias[rows])
+
+
+def test_exported_rows_score_as_training_did(trained: Trained) -> None:
+    """For every method, the logits of the classes with boxes are those that the loss saw."""
+    head, checkpoint = trained
+    x = torch.randn(NUM_ROIS, ROI_WIDTH)
+
+    exported = logits_of(export(checkpoint), x, DETECTION.ids)
+
+    with torch.no_grad():
+        torch.testing.assert_close(exported, head(x).logits, rtol=1e-5, atol=1e-5)
+
+
+def test_all_classes_come_in_a_known_order(trained: Trained) -> None:
+    """A head lists the classifier's classes in its order, then those that have only boxes."""
+    head = export(trained[1])
+
+    assert head.vocabulary.ids == (*"abcdefg", "x")
+    assert head.vocabulary.names == (*"ABCDEFG", "X")
+    assert head.groups == ("novel", "seen", "novel", "seen", "novel", "seen", "novel", "other")
+    assert (head.weight.shape, head.bias.shape) == ((8, ROI_WIDTH), (8,))
+    assert head.box_weight.shape == (4, ROI_WIDTH)
+
+
+@settings(max_examples=20, deadline=None)
+@given(order=st.permutations(range(8)), count=st.integers(1, 8))
+def test_a_subset_is_made_of_rows_of_the_whole(
+    order: list[int], count: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A class file gives its classes in its order, each with the row that it has among all."""
+    folder = tmp_path_factory.mktemp("subset")
+    save_checkpoint(folder / "checkpoint.safetensors", "ae-wtn")
+    whole = export(folder / "checkpoint.safetensors")
+    ids = [whole.vocabulary.ids[row] for row in order[:count]]
+    (folder / "few.txt").write_text("\n".join(ids))
+
+    few = export(folder / "checkpoint.safetensors", classes=str(folder / "few.txt"))
+
+    assert few.vocabulary.ids == tuple(ids)
+    assert torch.equal(few.weight, whole.weight[order[:count]])
+    assert torch.equal(few.bias, whole.bias[order[:count]])
+    assert few.groups == tuple(whole.groups[row] for row in order[:count])
+
+
+@pytest.mark.parametrize(
+    ("classes", "ids"),
+    [("seen", "bdf"), ("novel", "aceg"), ("other", "x"), ("detection", "bdfx")],
+)
+def test_a_group_can_be_exported(ae_wtn: Path, classes: str, ids: str) -> None:
+    """Each group name stands for its classes."""
+    assert export(ae_wtn, classes=classes).vocabulary.ids == tuple(ids)
+
+
+def save_classifier(path: Path, weight: Tensor, ids: str, feature_space: str = BODY) -> Path:
+    """Write rows under these ids."""
+    ClassifierWeights(weight, None, Vocabulary(tuple(ids), tuple(ids)), feature_space).save(path)
+    return path
+
+
+def test_new_rows_are_standardised_as_in_training(ae_wtn: Path, tmp_path: Path) -> None:
+    """A row added later changes no other row, however far it is from the rows of training."""
+    extended = torch.cat([classifier_rows(), 1000 + classifier_rows(1, seed=5)])
+    path = save_classifier(tmp_path / "more.safetensors", extended, "abcdefgn")
+
+    before, after = export(ae_wtn), export(ae_wtn, classifier=path)
+
+    assert after.vocabulary.ids == (*"abcdefgn", "x")
+    assert after.groups[7:] == ("novel", "other")
+    old = [*range(7), 8]
+    torch.testing.assert_close(after.weight[old], before.weight, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(after.bias[old], before.bias)
+
+
+def test_a_new_row_that_equals_an_old_one_gets_its_detector_row(
+    ae_wtn: Path, tmp_path: Path
+) -> None:
+    """What a class becomes depends on its row alone, not on the file around it."""
+    alone = save_classifier(tmp_path / "one.safetensors", classifier_rows()[2:3], "n")
+
+    new = export(ae_wtn, classifier=alone, classes="novel")
+
+    assert new.vocabulary.ids == ("n",)
+    torch.testing.assert_close(new.weight[0], export(ae_wtn).weight[2], rtol=1e-5, atol=1e-5)
+
+
+def test_a_class_that_lost_its_classifier_row_keeps_its_detector_row(
+    ae_wtn: Path, tmp_path: Path
+) -> None:
+    """A class with boxes that the other file lacks is exported with the row that it trained."""
+    path = save_classifier(tmp_path / "less.safetensors", classifier_rows()[:3], "abc")
+    x = torch.randn(NUM_ROIS, ROI_WIDTH)
+
+    after = logits_of(export(ae_wtn, classifier=path), x, DETECTION.ids)
+
+    torch.testing.assert_close(after, logits_of(export(ae_wtn), x, DETECTION.ids))
+
+
+@pytest.mark.parametrize(
+    ("trained_space", "given_space", "change", "accepted"),
+    [
+        pytest.param(BODY, BODY, False, True, id="same body"),
+        pytest.param(BODY, BODY, True, True, id="same body, retrained rows"),
+        pytest.param(BODY, OTHER_BODY, False, False, id="other body, equal rows"),
+        pytest.param(BODY, BARE, False, True, id="bare matrix, equal rows"),
+        pytest.param(BODY, BARE, True, False, id="bare matrix, one row differs"),
+        pytest.param(BARE, BODY, False, True, id="body given for a bare matrix, equal rows"),
+    ],
+)
+def test_rows_of_another_feature_space_are_refused(
+    tmp_path: Path, trained_space: str, given_space: str, change: bool, accepted: bool
+) -> None:
+    """Rows are taken if their body is the one of training or, without a body, if they are equal."""
+    save_checkpoint(tmp_path / "checkpoint.safetensors", "ae-wtn", trained_space)
+    rows = classifier_rows()
+    rows[4, 1] += change
+    path = save_classifier(tmp_path / "given.safetensors", rows, "abcdefg", given_space)
+
+    if accepted:
+        assert len(export(tmp_path / "checkpoint.safetensors", classifier=path).vocabulary) == 8
+        return
+    with pytest.raises(MismatchError, match="its rows act on other features") as error:
+        export(tmp_path / "checkpoint.safetensors", classifier=path)
+    assert error.value.where == str(path)
+    assert "--feature-space-of" in str(error.value.mend)
+    assert not (tmp_path / "head.safetensors").exists()
+
+
+def test_rows_of_another_width_are_refused(ae_wtn: Path, tmp_path: Path) -> None:
+    """Rows of another width cannot be of the same features, whatever their fingerprint."""
+    path = save_classifier(tmp_path / "wide.safetensors", torch.ones(7, WIDTH + 1), "abcdefg")
+
+    with pytest.raises(MismatchError, match=f"{WIDTH + 1} wide, those of training {WIDTH}"):
+        export(ae_wtn, classifier=path)
+
+
+def test_faster_rcnn_borrows_the_row_of_the_nearest_seen_class(tmp_path: Path) -> None:
+    """A novel class scores exactly as the seen class whose classifier row has the top cosine."""
+    save_checkpoint(tmp_path / "checkpoint.safetensors", "faster-rcnn")
+    head = export(tmp_path / "checkpoint.safetensors")
+    rows = classifier_rows().numpy()
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    seen = CLASSIFIER.rows("bdf")
+
+    for novel in CLASSIFIER.rows("aceg"):
+        nearest = max(seen, key=lambda row: unit[row] @ unit[novel])
+        assert torch.equal(head.weight[novel], head.weight[nearest])
+        assert head.bias[novel] == head.bias[nearest]
+
+
+def test_a_head_is_pinned_to_its_checkpoint(ae_wtn: Path, tmp_path: Path) -> None:
+    """The head records the checkpoint's SHA-256, so another checkpoint can refuse it."""
+    other = tmp_path / "other.safetensors"
+    save_checkpoint(other, "wtn")
+
+    assert export(ae_wtn).checkpoint_sha256 != export(other).checkpoint_sha256

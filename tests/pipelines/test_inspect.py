@@ -1,0 +1,64 @@
+"""Tests for pipelines.inspect: an artifact tells what it is and what it was made from."""
+
+import hashlib
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from pipelines.errors import ArtifactError
+from pipelines.inspect import inspect_artifact
+
+
+def sha256(path: Path) -> str:
+    """Return the digest, without the program's help."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_the_chain_of_a_head_reaches_the_first_source(
+    artifacts: SimpleNamespace, world: SimpleNamespace
+) -> None:
+    """From a head alone, every file that it came from can be verified, down to the classifier."""
+    found = inspect_artifact(artifacts.head)
+
+    assert found.sha256 == sha256(artifacts.head)
+    assert found.provenance == [
+        (depth, role, path.name, sha256(path))
+        for depth, role, path in [
+            (0, "checkpoint", artifacts.checkpoint),
+            (1, "classifier", artifacts.classifier),
+            (2, "classifier", world.state_dict),
+            (2, "classes", world.class_list),
+            (1, "boxes", world.boxes),
+        ]
+    ]
+
+
+def test_each_kind_describes_itself(artifacts: SimpleNamespace, world: SimpleNamespace) -> None:
+    """Format, classes, groups and shapes are those of the file."""
+    classifier, checkpoint, head = map(
+        inspect_artifact, (artifacts.classifier, artifacts.checkpoint, artifacts.head)
+    )
+
+    assert [(a.format, a.version) for a in (classifier, checkpoint, head)] == [
+        ("wtn.classifier-weights", "1"),
+        ("wtn.detector-checkpoint", "1"),
+        ("wtn.detection-head", "1"),
+    ]
+    assert tuple(classifier.class_ids) == world.classifier_ids
+    assert tuple(checkpoint.class_ids) == world.detection_ids
+    assert head.class_ids == [*world.classifier_ids, world.other_id]
+    assert head.groups == {"seen": 4, "novel": 3, "other": 1}
+    assert classifier.shapes == {"weight": [7, 256], "bias": [7]}
+    assert head.shapes["cls_score.weight"] == [8, 32]
+    assert checkpoint.facts["iteration"] == 3
+    assert checkpoint.facts["config"]["head"]["method"] == "ae-wtn"
+
+
+def test_a_foreign_file_is_refused(world: SimpleNamespace) -> None:
+    """Another program's safetensors file is no artifact, and the error says how to make one."""
+    with pytest.raises(ArtifactError, match="not an artifact of wtn") as error:
+        inspect_artifact(world.state_dict)
+
+    assert error.value.where == str(world.state_dict)
+    assert "wtn extract-weights" in str(error.value.mend)

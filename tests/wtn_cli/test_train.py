@@ -1,0 +1,99 @@
+"""Tests for wtn_cli.train: what a run that stops early leaves behind."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from pipelines.artifacts import DetectorCheckpoint
+
+Wtn = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def run(wtn: Wtn, settings_toml: Path, tmp_path: Path) -> Path:
+    """Return the folder of a finished run."""
+    assert wtn("train", "--config", settings_toml, "-o", tmp_path / "run").returncode == 0
+    return tmp_path / "run"
+
+
+def test_a_finished_run_is_not_overwritten(wtn: Wtn, settings_toml: Path, run: Path) -> None:
+    """Training into its folder is refused, and not a byte of it changes; --force replaces it."""
+    before = {file.name: file.read_bytes() for file in run.iterdir()}
+    command = ("train", "--config", settings_toml, "--seed", 1, "-o", run)
+
+    refused = wtn(*command)
+
+    assert refused.returncode == 2
+    assert f"Error: {run}: the folder holds a trained detector\n" in refused.stderr
+    assert "--force" in refused.stderr
+    assert {file.name: file.read_bytes() for file in run.iterdir()} == before
+
+    assert wtn(*command, "--force").returncode == 0
+    assert DetectorCheckpoint.load(run / "checkpoint.safetensors").config["seed"] == 1
+
+
+def test_a_loss_that_explodes_ends_the_run(wtn: Wtn, settings_toml: Path, run: Path) -> None:
+    """The losses are named, the exit code is 1, and the checkpoint from before stays."""
+    before = (run / "checkpoint.safetensors").read_bytes()
+
+    ended = wtn("train", "--config", settings_toml, "--force", "-o", run,
+                "--set", "optimizer.learning_rate=1e30")  # fmt: skip
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "Error: loss_classifier and " in ended.stderr
+    assert "is not finite at iteration 2\nLower optimizer.learning_rate" in ended.stderr
+    assert (run / "checkpoint.safetensors").read_bytes() == before
+
+
+def test_weights_that_explode_are_not_saved(wtn: Wtn, settings_toml: Path, run: Path) -> None:
+    """When the last step ruins the weights, the checkpoint from before stays."""
+    before = (run / "checkpoint.safetensors").read_bytes()
+
+    ended = wtn("train", "--config", settings_toml, "--force", "-o", run, "--iterations", 1,
+                "--set", "optimizer.transfer_learning_rate=1e30",
+                "--set", "optimizer.transfer_weight_decay=1e30")  # fmt: skip
+
+    assert ended.returncode == 1
+    assert "is not finite after iteration 1 (" in ended.stderr
+    assert (run / "checkpoint.safetensors").read_bytes() == before
+
+
+def test_ctrl_c_saves_a_detector_that_exports(
+    wtn: Wtn, artifacts: SimpleNamespace, settings_toml: Path, tmp_path: Path
+) -> None:
+    """SIGINT to a run with a worker process: exit 130, no traceback, a complete checkpoint."""
+    run, head = tmp_path / "run", tmp_path / "head.safetensors"
+    settings = ["--config", str(settings_toml), "--iterations", "100000", "--set", "data.workers=1"]
+    command = [sys.executable, "-c", "from wtn_cli.app import main; main()"]
+    with subprocess.Popen(
+        [*command, "train", *settings, "-o", str(run)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        first_lines = [process.stderr.readline() for _ in range(3)]
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=60)
+
+    assert first_lines[2].startswith("train 3/100000 eta ")
+    assert process.returncode == 130
+    assert stdout == ""
+    assert "Traceback" not in stderr
+    assert f"Error: {run / 'checkpoint.safetensors'}: stopped after " in stderr
+    assert DetectorCheckpoint.load(run / "checkpoint.safetensors").iteration >= 3
+    assert wtn("export-head", run / "checkpoint.safetensors", "-o", head).returncode == 0
+
+
+def test_settings_of_a_run_repeat_it(wtn: Wtn, run: Path, tmp_path: Path) -> None:
+    """The settings.toml of a run, given back, trains to the same losses."""
+    again = tmp_path / "again"
+
+    assert wtn("train", "--config", run / "settings.toml", "-o", again).returncode == 0
+
+    runs = [(folder / "metrics.jsonl").read_text().splitlines() for folder in (run, again)]
+    first, second = ([json.loads(line)["losses"] for line in lines] for lines in runs)
+    assert first == second
