@@ -1,0 +1,213 @@
+"""The whole path on a procedural world: every stage through its public function, in minutes.
+
+The world has 960 classes (shape x colour x pattern) and boxes for 100 of them; the paper has
+5000 and 500. Two detectors learn from the same boxes: plain Faster R-CNN, whose novel classes
+borrow the row of their nearest seen class, and AE-WTN.
+"""
+
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from PIL import Image
+
+from pipelines.artifacts import atomic_path
+from pipelines.config import TrainSettings, validate_settings
+from pipelines.data.shapes import NUM_CLASSES, ShapesSettings
+from pipelines.data.shapes_world import ShapesSplit, ShapesWorld, write_shapes_world
+from pipelines.drawing import montage
+from pipelines.evaluate import GroundTruth, evaluate_detector
+from pipelines.export import export_head
+from pipelines.extract import extract_weights
+from pipelines.predict import predict_images
+from pipelines.train import train_detector
+from pipelines.training.classifier import train_classifier
+from pipelines.training.run_folder import CHECKPOINT
+
+METHODS = {
+    "faster-rcnn-nn": ("faster-rcnn", "Faster R-CNN, nearest neighbour"),
+    "ae-wtn": ("ae-wtn", "AE-WTN"),
+}
+HEAD = "head.safetensors"
+ITERATIONS = 600
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """AP50 of one method, between 0 and 1.
+
+    Args:
+        key: Its name in the JSON output.
+        title: Its name in the table.
+        seen: Mean over the classes with boxes.
+        novel: Mean over the classes without.
+    """
+
+    key: str
+    title: str
+    seen: float
+    novel: float
+
+
+@dataclass(frozen=True)
+class DemoReport:
+    """What the demo found.
+
+    Args:
+        results: One a method.
+        seconds: For everything.
+        picture: Detections of AE-WTN among all classes: seen blue, novel red.
+        classes: Classes of the classifier.
+        seen: Those of them that have boxes.
+        seed: Of everything random.
+    """
+
+    results: tuple[MethodResult, ...]
+    seconds: float
+    picture: Path
+    classes: int
+    seen: int
+    seed: int
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the report as ``{method: {"seen": x, "novel": x}, "seconds": x, ...}``."""
+        methods = {r.key: {"seen": r.seen, "novel": r.novel} for r in self.results}
+        facts = {"seconds": self.seconds, "picture": self.picture, "seed": self.seed}
+        return methods | facts | {"classes": self.classes, "classes_with_boxes": self.seen}
+
+
+def run_demo(
+    output: Path,
+    *,
+    seed: int = 0,
+    on_progress: Progress = lambda phase, done, total: None,
+    world_settings: ShapesSettings | None = None,
+    iterations: int = ITERATIONS,
+) -> DemoReport:
+    """Draw a world, train a classifier and two detectors on it, and compare them.
+
+    Args:
+        output: Folder for the world, the artifacts and the picture; what is there is replaced.
+        seed: Of everything random.
+        on_progress: Called with a phase and how far it is.
+        world_settings: Size of the world; by default that of the shipped figures.
+        iterations: Training steps of each detector.
+    """
+    started = time.perf_counter()
+    on_progress("draw the world", 0, 1)
+    settings = world_settings or ShapesSettings(seed=seed)
+    world = write_shapes_world(output / "world", settings)
+    network, classifier = output / "network.safetensors", output / "classifier.safetensors"
+    train_classifier(
+        world.crops,
+        NUM_CLASSES,
+        network,
+        seed=seed,
+        on_step=lambda step, steps, loss: on_progress("train the classifier", step, steps),
+    )
+    extracted = extract_weights(str(network), classifier, classes=world.classes)
+    results = []
+    for key, (method, title) in METHODS.items():
+        options = _settings(world, classifier, network, method, seed, iterations)
+        scores = _train_and_score(options, output / method, world, title, on_progress)
+        results.append(MethodResult(key, title, **scores))
+    picture = _draw_picture(output, world)
+    seconds = time.perf_counter() - started
+    return DemoReport(
+        tuple(results), seconds, picture, extracted.num_classes, settings.num_seen, seed
+    )
+
+
+def _train_and_score(
+    settings: TrainSettings, run: Path, world: ShapesWorld, title: str, on_progress: Progress
+) -> dict[str, float]:
+    """Train and export one method; return AP50 on seen and on novel classes."""
+    report = train_detector(
+        settings,
+        run,
+        lambda record: on_progress(f"train {title}", record.iteration, record.iterations),
+        overwrite=True,
+    )
+    head = run / HEAD
+    export_head(report.checkpoint, head)
+    scores = {}
+    for group, split in (("seen", world.val_seen), ("novel", world.val_novel)):
+        evaluated = evaluate_detector(
+            report.checkpoint,
+            head,
+            split.images,
+            GroundTruth(split.boxes, split.labels, world.hierarchy),
+            classes=group,
+            batch_size=16,
+            on_progress=partial(on_progress, f"evaluate {title} on {group} classes"),
+        )
+        scores[group] = evaluated.metrics.mean_average_precision()
+    return scores
+
+
+def _settings(
+    world: ShapesWorld, classifier: Path, network: Path, method: str, seed: int, iterations: int
+) -> TrainSettings:
+    """Return settings that train a small detector in a minute or two on two cores."""
+    return validate_settings(
+        {
+            "classifier": classifier,
+            "data": {
+                "images": world.train.images,
+                "boxes": world.train.boxes,
+                "classes": world.seen_classes,
+                "hierarchy": world.hierarchy,
+                "workers": 0,  # decoding is cheap here; a second process would only compete
+            },
+            "backbone": {
+                "name": "tiny",
+                "weights": str(network),
+                "trainable_stages": 5,
+                "fpn_channels": 64,
+            },
+            "detector": {
+                "roi_width": 256,
+                "min_size": 128,
+                "max_size": 128,
+                "anchor_sizes": (16, 24, 36, 54, 80),
+                "aspect_ratios": (1.0,),
+                "proposals_train": 200,
+                "proposals_test": 50,
+                "rois_per_image": 64,
+                "detections_per_image": 50,
+            },
+            "head": {"method": method},
+            "optimizer": {"learning_rate": 0.02},
+            "schedule": {
+                "iterations": iterations,
+                "warmup_iterations": iterations // 12,
+                "steps": (iterations * 2 // 3, iterations * 11 // 12),
+            },
+            "seed": seed,
+        }
+    )
+
+
+def _draw_picture(output: Path, world: ShapesWorld) -> Path:
+    """Detect all classes at once in scenes of both kinds, and draw them on one sheet."""
+    run, scenes = output / METHODS["ae-wtn"][0], output / "scenes"
+    files = [*_unpack(world.val_seen, 2, scenes), *_unpack(world.val_novel, 4, scenes)]
+    predictions = predict_images(
+        run / CHECKPOINT, run / HEAD, files, score_threshold=0.4, save=output / "drawn"
+    )
+    drawn = [Image.open(p.picture) for p in predictions if p.picture is not None]
+    picture = output / "picture.png"
+    with atomic_path(picture) as temporary:
+        montage(drawn, columns=3).save(temporary, format="PNG")
+    return picture
+
+
+def _unpack(split: ShapesSplit, count: int, folder: Path) -> list[Path]:
+    """Extract the first scenes of a split."""
+    with zipfile.ZipFile(split.images) as archive:
+        names = sorted(archive.namelist())[:count]
+        return [Path(archive.extract(name, folder)) for name in names]
