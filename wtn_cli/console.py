@@ -124,6 +124,14 @@ class ProgressLine:
             self._said = twentieth
             note(f"{self._label} {done}/{total} eta {eta} {detail}".rstrip())
 
+    def phase(self, name: str, done: int, total: int) -> None:
+        """Show how far a part of the work is; the parts follow each other."""
+        if name != self._label:
+            self._label, self._said, self._started = name, -1, time.monotonic()
+            if self._progress is not None and self._task is not None:
+                self._progress.reset(self._task, description=name)
+        self.update(done, total)
+
 
 class _BarAboveDetail(Progress):
     """A bar with its details below, which take as many lines as the terminal is narrow."""

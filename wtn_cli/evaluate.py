@@ -1,7 +1,7 @@
 """``wtn evaluate``: a detector, or a file of predictions, against boxes."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,7 +10,7 @@ from wtn_cli import console
 from wtn_cli.options import AsJson, BatchSize, Device
 
 if TYPE_CHECKING:
-    from pipelines.evaluate import EvaluateReport, GroundTruth, Metric
+    from pipelines.evaluate import EvaluateReport, Metric
 
 METRICS = ("oid", "aewtn-release")
 
@@ -69,7 +69,12 @@ def evaluate(
     Example: `wtn evaluate --predictions predictions.csv --boxes val-boxes.csv
     --image-labels val-labels.csv --json`
     """
-    from pipelines.evaluate import GroundTruth, evaluate_predictions, write_per_class
+    from pipelines.evaluate import (
+        GroundTruth,
+        evaluate_detector,
+        evaluate_predictions,
+        write_per_class,
+    )
 
     chosen = _metric(metric)
     truth = GroundTruth(boxes, image_labels, hierarchy)
@@ -87,16 +92,18 @@ def evaluate(
         )
     else:
         files = _required(checkpoint=checkpoint, head=head, images=images)
-        report = _run_detector(
-            files,
-            truth,
-            metric=chosen,
-            classes=classes or "all",
-            group_of_weight=group_of_weight,
-            device=device,
-            batch_size=batch_size,
-            predictions=save_predictions,
-        )
+        with console.progress("detect") as bar:
+            report = evaluate_detector(
+                *files,
+                truth,
+                metric=chosen,
+                classes=classes or "all",
+                group_of_weight=group_of_weight,
+                device=device,
+                batch_size=batch_size,
+                predictions=save_predictions,
+                on_progress=bar.update,
+            )
     if per_class is not None:
         write_per_class(report, per_class)
     if as_json:
@@ -105,25 +112,15 @@ def evaluate(
         _show(report)
 
 
-def _run_detector(
-    files: dict[str, Path],
-    truth: "GroundTruth",
-    **options: Any,  # noqa: ANN401 - those of evaluate_detector
-) -> "EvaluateReport":
-    from pipelines.evaluate import evaluate_detector
-
-    with console.progress("detect") as bar:
-        return evaluate_detector(**files, truth=truth, **options, on_progress=bar.update)
-
-
-def _required(**files: Path | None) -> dict[str, Path]:
+def _required(**files: Path | None) -> tuple[Path, Path, Path]:
     missing = [f"--{name}" for name, file in files.items() if file is None]
     if missing:
         raise ConfigError(
             f"{', '.join(missing)} missing",
             mend="Give --checkpoint, --head and --images, or --predictions.",
         )
-    return {name: file for name, file in files.items() if file is not None}
+    checkpoint, head, images = (file for file in files.values() if file is not None)
+    return checkpoint, head, images
 
 
 def _metric(name: str) -> "Metric":
