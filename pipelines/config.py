@@ -4,6 +4,7 @@ Where the paper and its official release differ, the default follows the release
 experiment/e2e_faster_rcnn_R_50_FPN_1x.yaml), because it is what produced the paper's numbers.
 """
 
+import copy
 import json
 import math
 import tomllib
@@ -195,6 +196,7 @@ def load_settings(
         ConfigError: On an unknown key (names the nearest valid one), a bad value, or bad syntax.
     """
     tree = _read_file(file) if file else {}
+    from_file = copy.deepcopy(tree)
     for assignment in assignments:
         key, separator, text = assignment.partition("=")
         if not separator:
@@ -205,23 +207,26 @@ def load_settings(
     for key, value in (flags or {}).items():
         if value is not None:
             _assign(tree, key, value)
-    return validate_settings(tree, where=file)
+    try:
+        return TrainSettings.model_validate(tree)
+    except ValidationError as error:
+        raise _as_config_error(error, file, from_file) from error
 
 
-def validate_settings(tree: Mapping[str, Any], *, where: Path | None = None) -> TrainSettings:
+def validate_settings(tree: Mapping[str, Any]) -> TrainSettings:
     """Return the settings in a nested mapping; raises ConfigError as :func:`load_settings`."""
     try:
         return TrainSettings.model_validate(tree)
     except ValidationError as error:
-        raise _as_config_error(error, where) from error
+        raise _as_config_error(error) from error
 
 
 def _read_file(file: Path) -> dict[str, Any]:
     try:
         text = file.read_text()
         tree: dict[str, Any] = json.loads(text) if file.suffix == ".json" else tomllib.loads(text)
-    except FileNotFoundError as error:
-        raise ConfigError("no such settings file", where=file) from error
+    except OSError as error:
+        raise ConfigError(f"cannot be read ({error.strerror})", where=file) from error
     except (tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot be parsed: {error}", where=file) from error
     return tree
@@ -243,9 +248,16 @@ def _assign(tree: dict[str, Any], key: str, value: object) -> None:
     tree[last] = value
 
 
-def _as_config_error(error: ValidationError, where: Path | None) -> ConfigError:
-    first = error.errors()[0]
+def _as_config_error(
+    error: ValidationError, file: Path | None = None, from_file: Mapping[str, Any] | None = None
+) -> ConfigError:
+    """Report the first problem; an unknown key before a missing one, which it may explain.
+
+    The file is blamed only for what stands in it.
+    """
+    first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in first["loc"])
+    where = file if _value_at(from_file or {}, first["loc"]) == first["input"] else None
     if first["type"] == "extra_forbidden":
         *groups, last = first["loc"]
         known = sorted(_group_at(groups).model_fields)
@@ -255,7 +267,6 @@ def _as_config_error(error: ValidationError, where: Path | None) -> ConfigError:
     if first["type"] == "missing":
         return ConfigError(
             f"the setting {key!r} is missing",
-            where=where,
             mend=f"Give it with a flag, in the settings file, or with --set {key}=...",
         )
     message = first["msg"].removeprefix("Value error, ")
@@ -265,6 +276,13 @@ def _as_config_error(error: ValidationError, where: Path | None) -> ConfigError:
         else ""
     )
     return ConfigError(f"bad value for {key or 'the settings'}: {message}{given}", where=where)
+
+
+def _value_at(tree: Mapping[str, Any], location: Sequence[int | str]) -> Any:  # noqa: ANN401
+    value: Any = tree
+    for part in location:
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
 def _group_at(location: Sequence[int | str]) -> type[BaseModel]:

@@ -10,7 +10,8 @@ from wtn_cli import console
 from wtn_cli.options import AsJson, BatchSize, Device
 
 if TYPE_CHECKING:
-    from pipelines.evaluate import EvaluateReport, Metric
+    from pipelines.evaluate import Metric
+    from pipelines.metrics.report import EvaluateReport
 
 METRICS = ("oid", "aewtn-release")
 
@@ -73,8 +74,8 @@ def evaluate(
         GroundTruth,
         evaluate_detector,
         evaluate_predictions,
-        write_per_class,
     )
+    from pipelines.metrics.report import write_per_class
 
     chosen = _metric(metric)
     truth = GroundTruth(boxes, image_labels, hierarchy)

@@ -4,7 +4,9 @@ Shapes: G ground-truth boxes of an image, H and W its size in pixels, D detectio
 """
 
 import signal
+import sys
 from collections.abc import Iterator, Sequence
+from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -133,7 +135,7 @@ class TrainingLoader(DataLoader[tuple[Tensor, Target]]):
             batch_sampler=sampler,
             num_workers=workers,
             collate_fn=_collate,
-            worker_init_fn=_ignore_interrupts,
+            worker_init_fn=_prepare_worker,
         )
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # DataLoader names its own kind
@@ -170,9 +172,17 @@ def _collate(
     return images, targets
 
 
-def _ignore_interrupts(worker: int) -> None:
-    """Leave Ctrl-C to the process that saves the checkpoint."""
+def _prepare_worker(worker: int) -> None:
+    """Leave Ctrl-C to the process that saves the checkpoint, and go quietly when it is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.excepthook = _unless_hung_up
+
+
+def _unless_hung_up(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    if not issubclass(kind, ConnectionError | EOFError):  # of the thread that hands tensors over
+        sys.__excepthook__(kind, error, trace)
 
 
 def _unknown_class(table: BoxTable, row: int, vocabulary: Vocabulary) -> MismatchError:
