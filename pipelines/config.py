@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pipelines.errors import ConfigError, did_you_mean
@@ -178,6 +179,10 @@ class TrainSettings(Settings):
                 "head.hidden, or else detector.roi_width)"
             )
         return self
+
+    def as_toml(self) -> str:
+        """Return the settings as the text of a settings file; what is None is left out."""
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
 
 def load_settings(

@@ -45,6 +45,10 @@ def train(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random (0).")] = None,
     device: Annotated[str | None, typer.Option(help="auto (default), cpu, cuda, cuda:1.")] = None,
+    show_config: Annotated[
+        bool,
+        typer.Option("--show-config", metavar="", help="Print every setting as TOML, and stop."),
+    ] = False,
     force: Annotated[
         bool, typer.Option("--force", metavar="", help="Replace the run that is in the folder.")
     ] = False,
@@ -76,6 +80,9 @@ def train(
         "device": device,
     }
     settings = load_settings(config, assign or (), flags)
+    if show_config:
+        console.say(settings.as_toml())
+        return
     with console.progress("train") as bar:
         report = train_detector(
             settings, output, lambda record: show_step(bar, record), overwrite=force

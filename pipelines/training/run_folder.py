@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-import tomli_w
 from torch import Tensor
 
 from pipelines.artifacts import ClassifierWeights, DetectorCheckpoint, Provenance
@@ -40,7 +39,7 @@ class RunFolder:
         self._metrics = folder / "metrics.jsonl"
         self.checkpoint = folder / CHECKPOINT
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "settings.toml").write_text(tomli_w.dumps(self._config))
+        (folder / "settings.toml").write_text(settings.as_toml())
         self._metrics.write_text("")
 
     def log(self, record: StepRecord) -> None:

@@ -4,7 +4,6 @@ import math
 from pathlib import Path
 
 import pytest
-import tomli_w
 
 from pipelines.config import load_settings
 from pipelines.errors import ConfigError
@@ -50,7 +49,7 @@ def test_written_settings_read_back_equal(tmp_path: Path) -> None:
     """The settings.toml of a run is itself a settings file."""
     settings = load_settings(None, [*REQUIRED, "schedule.steps=[5, 7]", "head.hidden=64"])
     file = tmp_path / "settings.toml"
-    file.write_text(tomli_w.dumps(settings.model_dump(mode="json", exclude_none=True)))
+    file.write_text(settings.as_toml())
 
     assert load_settings(file) == settings
 
