@@ -129,6 +129,8 @@ class OptimizerSettings(Settings):
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     bias_rate_factor: Annotated[float, Field(gt=0)] = 2.0
     """Biases train at this multiple of the rate, without weight decay."""
+    max_gradient_norm: Annotated[float, Field(gt=0)] | None = None
+    """Shorten the detector's gradient to this norm (release: never); steadies short trainings."""
     transfer_learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     transfer_weight_decay: Annotated[float, Field(ge=0)] = 0.1
     """AdamW's; times the rate it is the paper's 1e-4."""

@@ -182,7 +182,7 @@ def _settings(
                 "detections_per_image": 300,
             },
             "head": {"method": method},
-            "optimizer": {"learning_rate": 0.015},
+            "optimizer": {"learning_rate": 0.015, "max_gradient_norm": 5.0},
             "schedule": {
                 "iterations": iterations,
                 "warmup_iterations": iterations * 3 // 20,

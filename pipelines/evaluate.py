@@ -73,6 +73,7 @@ def evaluate_detector(
     metric: Metric = "oid",
     classes: str = "all",
     group_of_weight: float = 1.0,
+    detections_per_image: int | None = None,
     device: str = "auto",
     batch_size: int = 4,
     predictions: Path | None = None,
@@ -89,6 +90,7 @@ def evaluate_detector(
         classes: Which of the head's classes to detect and evaluate; classes that are left out do
             not compete.
         group_of_weight: What a group of objects is worth (``oid``).
+        detections_per_image: Keep so many of the best; by default as many as training set.
         device: ``auto``, ``cpu``, ``cuda``, ...
         batch_size: Images a pass.
         predictions: Write the detections here, as an Open Images challenge CSV.
@@ -105,6 +107,8 @@ def evaluate_detector(
     image_ids = _annotated_images(boxes, labels, store)
     target = resolve_device(device)
     model = load_detector(checkpoint, chosen).to(target)
+    if detections_per_image is not None:
+        model.roi_heads.detections_per_img = detections_per_image
     found: list[ImageDetections] = []
     stream = ((image_id, store.read(image_id)) for image_id in image_ids)
     for detections in detect(model, stream, target, batch_size):

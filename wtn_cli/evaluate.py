@@ -58,6 +58,9 @@ def evaluate(
     save_predictions: Annotated[
         Path | None, typer.Option(help="Write the detections as a challenge CSV.")
     ] = None,
+    detections_per_image: Annotated[
+        int | None, typer.Option(min=1, help="Keep so many a picture (the run's setting).")
+    ] = None,
     device: Device = "auto",
     batch_size: BatchSize = 4,
     as_json: AsJson = False,
@@ -100,6 +103,7 @@ def evaluate(
                 metric=chosen,
                 classes=classes or "all",
                 group_of_weight=group_of_weight,
+                detections_per_image=detections_per_image,
                 device=device,
                 batch_size=batch_size,
                 predictions=save_predictions,

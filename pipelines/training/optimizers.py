@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 
 from torch import nn
+from torch.nn.utils import clip_grad_norm_
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -34,6 +35,7 @@ class Optimizers:
             lr=optimizer.learning_rate,
             momentum=optimizer.momentum,
         )
+        self._max_gradient_norm = optimizer.max_gradient_norm
         self._all: list[Optimizer] = [sgd]
         self._schedules = [_schedule(sgd, schedule, schedule.gamma)]
         if transfer:
@@ -58,6 +60,9 @@ class Optimizers:
 
     def step(self) -> None:
         """Take one step with each optimizer, then move the schedules on."""
+        if self._max_gradient_norm is not None:
+            detector = (p for group in self._all[0].param_groups for p in group["params"])
+            clip_grad_norm_(detector, self._max_gradient_norm)
         for optimizer in self._all:
             optimizer.step()
         for schedule in self._schedules:

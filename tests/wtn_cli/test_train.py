@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -97,3 +98,14 @@ def test_settings_of_a_run_repeat_it(wtn: Wtn, run: Path, tmp_path: Path) -> Non
     runs = [(folder / "metrics.jsonl").read_text().splitlines() for folder in (run, again)]
     first, second = ([json.loads(line)["losses"] for line in lines] for lines in runs)
     assert first == second
+
+
+def test_show_config_prints_a_settings_file(wtn: Wtn, settings_toml: Path, tmp_path: Path) -> None:
+    """Every setting is printed as TOML that reads back, and nothing is trained."""
+    ended = wtn("train", "--config", settings_toml, "--set", "seed=5", "--show-config")
+
+    assert ended.returncode == 0, ended.stderr
+    printed = tomllib.loads(ended.stdout)
+    assert printed["seed"] == 5
+    assert printed["head"]["alpha"] == 20
+    assert not (tmp_path / "run").exists()

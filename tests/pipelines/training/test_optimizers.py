@@ -89,3 +89,21 @@ def test_adamw_exists_only_with_a_transfer_network(method: str, rates: set[str])
 
     assert optimizers.learning_rates.keys() == rates
     assert optimizers.learning_rates["lr"] == pytest.approx(0.01 / 3)
+
+
+@pytest.mark.parametrize("limit", [None, 2.0])
+def test_the_detectors_gradient_is_shortened_on_request(limit: float | None) -> None:
+    """SGD then moves by no more than rate times limit; AdamW's gradient stays as it was."""
+    model = Model("wtn")
+    settings = OptimizerSettings(max_gradient_norm=limit, weight_decay=0, bias_rate_factor=1)
+    optimizers = Optimizers(model, settings, ScheduleSettings(warmup_iterations=0))
+    before = model.layer.weight.detach().clone()
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, 100.0)
+
+    optimizers.step()
+
+    moved = (model.layer.weight - before).norm().item()
+    assert (moved <= 0.01 * 2) == (limit is not None)
+    encoder = model.head.get_parameter("transfer.encoder.0.weight")
+    assert torch.equal(encoder.grad, torch.full_like(encoder, 100.0))
