@@ -59,7 +59,8 @@ def evaluate(
         Path | None, typer.Option(help="Write the detections as a challenge CSV.")
     ] = None,
     detections_per_image: Annotated[
-        int | None, typer.Option(min=1, help="Keep so many a picture (the run's setting).")
+        int | None,
+        typer.Option("--max-detections", min=1, help="Keep so many an image (run's setting)."),
     ] = None,
     device: Device = "auto",
     batch_size: BatchSize = 4,
