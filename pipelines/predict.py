@@ -14,6 +14,9 @@ from pipelines.drawing import LabelledBox, draw_boxes
 from pipelines.errors import ConfigError, DatasetError
 from pipelines.models.checkpoints import load_detector
 from pipelines.models.inference import ImageDetections, detect
+from pipelines.models.postprocess import best_labels
+
+SAME_OBJECT = 0.5  # boxes that overlap more than this show one object, as in NMS within a class
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ def predict_images(
     *,
     classes: str = "all",
     score_threshold: float = 0.5,
+    all_labels: bool = False,
     save: Path | None = None,
     device: str = "auto",
     batch_size: int = 4,
@@ -73,6 +77,7 @@ def predict_images(
         images: Files, or folders whose images are all taken.
         classes: Which of the head's classes to look for.
         score_threshold: Report what scores above this.
+        all_labels: Report every class of an object, not only the one that scores highest.
         save: Folder for the drawn pictures, named ``<image>.png``.
         device: ``auto``, ``cpu``, ``cuda``, ...
         batch_size: Images a pass.
@@ -97,6 +102,8 @@ def predict_images(
 
     for found in detect(model, stream(), target, batch_size):
         picture = pictures.pop(found.image_id)
+        if not all_labels:
+            found = found._replace(found=best_labels(found.found, SAME_OBJECT))
         yield _describe(found, chosen, picture, save)
 
 

@@ -23,6 +23,10 @@ def predict(
     score_threshold: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Report what scores above this.")
     ] = 0.5,
+    all_labels: Annotated[
+        bool,
+        typer.Option("--all-labels", metavar="", help="Report every class of an object, not one."),
+    ] = False,
     device: Device = "auto",
     batch_size: BatchSize = 4,
     as_json: AsJson = False,
@@ -40,6 +44,7 @@ def predict(
         images,
         classes=classes,
         score_threshold=score_threshold,
+        all_labels=all_labels,
         save=save,
         device=device,
         batch_size=batch_size,

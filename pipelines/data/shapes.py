@@ -72,7 +72,7 @@ class ShapesSettings:
     num_train: int = 1500
     num_val_seen: int = 200
     num_val_novel: int = 600
-    num_negatives: int = 20
+    num_negatives: int = 60
     num_crops: int = 24_000
     min_crops: int = 6
     scene_size: int = 128

@@ -48,6 +48,12 @@ def select_detections(
         count = min(total, 4 * count)
 
 
+def best_labels(found: Detections, iou: float) -> Detections:
+    """Keep of detections that overlap more than ``iou``, of whatever class, the best scored."""
+    kept = class_aware_nms(found.boxes, found.scores, torch.zeros_like(found.classes), iou)
+    return Detections(*(part[kept] for part in found))
+
+
 def class_aware_nms(boxes: Tensor, scores: Tensor, classes: Tensor, iou: float) -> Tensor:
     """Return the survivors of NMS within each class, by descending score.
 

@@ -5,7 +5,12 @@ import torch
 from torch import Tensor
 from torchvision.ops import batched_nms, nms
 
-from pipelines.models.postprocess import class_aware_nms, select_detections
+from pipelines.models.postprocess import (
+    Detections,
+    best_labels,
+    class_aware_nms,
+    select_detections,
+)
 
 
 def random_boxes(count: int, generator: torch.Generator) -> Tensor:
@@ -106,3 +111,14 @@ def test_nothing_found_is_three_empty_tensors() -> None:
             torch.rand(rois, 4), torch.zeros(rois, 5), score_threshold=0.1, nms_iou=0.5, limit=9
         )
         assert [part.shape for part in found] == [(0, 4), (0,), (0,)]
+
+
+def test_best_labels_keeps_one_label_an_object() -> None:
+    """Of two classes for one object the better stays, another object is left alone."""
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 11], [50, 50, 60, 60]])
+    found = Detections(boxes, torch.tensor([0.9, 0.8, 0.3]), torch.tensor([4, 7, 7]))
+
+    best = best_labels(found, 0.5)
+
+    assert best.classes.tolist() == [4, 7]
+    assert best.boxes.tolist() == boxes[[0, 2]].tolist()
