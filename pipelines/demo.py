@@ -14,7 +14,6 @@ from pathlib import Path
 
 from PIL import Image
 
-from pipelines.artifacts import atomic_path
 from pipelines.config import TrainSettings, validate_settings
 from pipelines.data.shapes import NUM_CLASSES, ShapesSettings
 from pipelines.data.shapes_world import ShapesSplit, ShapesWorld, write_shapes_world
@@ -23,6 +22,7 @@ from pipelines.evaluate import GroundTruth, evaluate_detector
 from pipelines.export import export_head
 from pipelines.extract import extract_weights
 from pipelines.predict import predict_images
+from pipelines.storage import atomic_path
 from pipelines.train import train_detector
 from pipelines.training.classifier import train_classifier
 from pipelines.training.run_folder import CHECKPOINT

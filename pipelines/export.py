@@ -9,16 +9,11 @@ from pathlib import Path
 
 import torch
 
-from pipelines.artifacts import (
-    ClassifierWeights,
-    DetectionHead,
-    DetectorCheckpoint,
-    parent,
-    provenance_of,
-)
+from pipelines.artifacts import ClassifierWeights, DetectionHead, DetectorCheckpoint
 from pipelines.data.class_choice import choose_rows
 from pipelines.errors import MismatchError
 from pipelines.models.checkpoints import BOX_LAYER, restore_class_head
+from pipelines.provenance import parent, provenance_of
 from pipelines.vocabulary import ClassPartition, Vocabulary
 
 

@@ -10,13 +10,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pipelines.artifacts import ClassifierWeights, Provenance, parent, provenance_of
+from pipelines.artifacts import ClassifierWeights
 from pipelines.classifiers.candidates import Candidate, layer_tensors
 from pipelines.classifiers.feature_space import declared_feature_space, fingerprint
 from pipelines.classifiers.final_layer import FinalLayer, find_final_layer
 from pipelines.classifiers.sources import ClassifierSource, read_source
 from pipelines.data.class_files import read_vocabulary
 from pipelines.errors import ArtifactError, ConfigError, MismatchError
+from pipelines.provenance import Provenance, parent, provenance_of
 from pipelines.vocabulary import Vocabulary
 
 

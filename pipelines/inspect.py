@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts import read_header, sha256
+from pipelines.provenance import sha256
+from pipelines.storage import read_header
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from pipelines.artifacts import DetectionHead, atomic_path
+from pipelines.artifacts import DetectionHead
 from pipelines.data.class_choice import choose_rows
 from pipelines.data.images import SUFFIXES, decode
 from pipelines.devices import resolve_device
@@ -15,6 +15,7 @@ from pipelines.errors import ConfigError, DatasetError
 from pipelines.models.checkpoints import load_detector
 from pipelines.models.inference import ImageDetections, detect
 from pipelines.models.postprocess import best_labels
+from pipelines.storage import atomic_path
 
 SAME_OBJECT = 0.5  # boxes that overlap more than this show one object, as in NMS within a class
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
-from pipelines.artifacts import ClassifierWeights, Provenance, parent, provenance_of
+from pipelines.artifacts import ClassifierWeights
 from pipelines.classifiers.sources import read_source
 from pipelines.config import TrainSettings
 from pipelines.data.class_files import read_vocabulary
@@ -24,6 +24,7 @@ from pipelines.models.checkpoints import class_row_source
 from pipelines.models.detection import build_detector
 from pipelines.models.heads import build_head
 from pipelines.models.losses import label_tables
+from pipelines.provenance import Provenance, parent, provenance_of
 from pipelines.training.loop import StepRecord, run_training
 from pipelines.training.optimizers import Optimizers
 from pipelines.training.run_folder import CHECKPOINT, RunFolder

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from pipelines.artifacts import ClassifierWeights, tensors_sha256
+from pipelines.artifacts import ClassifierWeights
 from pipelines.classifiers.candidates import Candidate
 from pipelines.errors import MismatchError
+from pipelines.provenance import tensors_sha256
 
 
 def fingerprint(tensors: Mapping[str, Tensor], layer: Candidate, weight: Tensor) -> str:

@@ -13,9 +13,9 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.artifacts import atomic_path
 from pipelines.data.tables import BoolArray, FloatArray, IntArray, Table, read_table
 from pipelines.errors import DatasetError
+from pipelines.storage import atomic_path
 
 BoxPolicy: TypeAlias = Literal["error", "clip", "drop", "keep"]
 

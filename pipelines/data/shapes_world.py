@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.numpy import save_file
 
-from pipelines.artifacts import atomic_path
 from pipelines.data.shapes import (
     NUM_CLASSES,
     ShapesSettings,
@@ -32,6 +31,7 @@ from pipelines.data.shapes import (
 )
 from pipelines.data.shapes_scenes import SceneBox, deal_scenes, draw_crop, draw_scene
 from pipelines.errors import DatasetError
+from pipelines.storage import atomic_path
 from pipelines.vocabulary import Vocabulary
 
 BOX_COLUMNS = (

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.artifacts import atomic_path
 from pipelines.metrics.detection_metrics import DetectionMetrics
+from pipelines.storage import atomic_path
 from pipelines.vocabulary import Vocabulary
 
 GROUP_ORDER = ("seen", "novel", "other")

@@ -6,12 +6,13 @@ import torch
 from torch import Tensor
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
-from pipelines.artifacts import DetectionHead, DetectorCheckpoint, sha256
+from pipelines.artifacts import DetectionHead, DetectorCheckpoint
 from pipelines.config import TrainSettings, validate_settings
 from pipelines.errors import ArtifactError, ConfigError, MismatchError
 from pipelines.models.detection import build_detector
 from pipelines.models.heads import ClassRowSource, ClassWeightHead, FixedHead, build_head
 from pipelines.models.losses import LabelTables
+from pipelines.provenance import sha256
 from pipelines.vocabulary import Vocabulary
 
 CLASS_HEAD = "roi_heads.class_head."

@@ -20,10 +20,10 @@ from torch.nn import functional as F
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 
-from pipelines.artifacts import atomic_path
 from pipelines.config import BackboneSettings
 from pipelines.errors import DatasetError, RunError
 from pipelines.models.tiny import STAGE_CHANNELS, TinyConvNet
+from pipelines.storage import atomic_path
 
 BATCH_SIZE = 64
 LEARNING_RATE = 3e-3

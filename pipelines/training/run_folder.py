@@ -7,8 +7,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from pipelines.artifacts import ClassifierWeights, DetectorCheckpoint, Provenance
+from pipelines.artifacts import ClassifierWeights, DetectorCheckpoint
 from pipelines.config import TrainSettings
+from pipelines.provenance import Provenance
 from pipelines.training.loop import StepRecord
 from pipelines.vocabulary import Vocabulary
 

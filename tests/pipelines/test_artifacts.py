@@ -6,16 +6,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from pipelines.artifacts import (
-    ClassifierWeights,
-    DetectionHead,
-    DetectorCheckpoint,
-    atomic_path,
-    parent,
-    provenance_of,
-    tensors_sha256,
-)
+from pipelines.artifacts import ClassifierWeights, DetectionHead, DetectorCheckpoint
 from pipelines.errors import ArtifactError
+from pipelines.provenance import parent, provenance_of, tensors_sha256
+from pipelines.storage import atomic_path
 from pipelines.vocabulary import Vocabulary
 
 C, D, K, R, WIDTH = 5, 3, 4, 8, 6
@@ -121,6 +115,15 @@ def test_a_foreign_safetensors_file_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ArtifactError, match="wtn extract-weights"):
         ClassifierWeights.load(path)
+
+
+def test_a_header_without_a_key_is_refused(tmp_path: Path) -> None:
+    """What is missing is named, instead of a failure further on."""
+    path = tmp_path / "head.safetensors"
+    save_file({}, path, {"format": "wtn.detection-head", "format_version": "1"})
+
+    with pytest.raises(ArtifactError, match="its header lacks vocabulary, groups"):
+        DetectionHead.load(path)
 
 
 def test_a_number_that_is_not_finite_names_its_row(

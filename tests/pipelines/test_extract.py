@@ -8,9 +8,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from pipelines.artifacts import ClassifierWeights, sha256
+from pipelines.artifacts import ClassifierWeights
 from pipelines.errors import ArtifactError, ConfigError, DatasetError, MismatchError, WTNError
 from pipelines.extract import extract_weights
+from pipelines.provenance import sha256
 
 K, D = 3, 4
 

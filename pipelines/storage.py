@@ -1,0 +1,186 @@
+"""Safetensors files with a typed header, written as a whole and checked when read."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pipelines.errors import ArtifactError, DatasetError
+from pipelines.provenance import Provenance
+from pipelines.vocabulary import Vocabulary
+
+FORMAT_VERSION = "1"
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that becomes ``path`` only if the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_artifact(
+    path: Path,
+    format_name: str,
+    tensors: Mapping[str, Tensor],
+    header: Mapping[str, Any],
+    provenance: Provenance,
+) -> None:
+    """Write tensors with a header of JSON values, atomically."""
+    metadata = {"format": format_name, "format_version": FORMAT_VERSION}
+    metadata |= {key: json.dumps(value) for key, value in header.items()}
+    metadata["provenance"] = json.dumps(provenance)
+    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic_path(path) as temporary:
+        save_file(kept, temporary, metadata)
+
+
+def read_artifact(
+    path: Path, format_name: str, keys: Sequence[str], made_by: str
+) -> tuple[dict[str, Tensor], dict[str, Any], Provenance]:
+    """Read the tensors, header and provenance of one format.
+
+    Args:
+        path: The file.
+        format_name: The format that it must have.
+        keys: What its header must hold.
+        made_by: The command that makes such a file, for the message.
+
+    Raises:
+        ArtifactError: If it is missing, truncated, of another format or version, lacks a key, or
+            holds a number that is not finite.
+    """
+    header = read_header(path)
+    if header["format"] != format_name:
+        raise ArtifactError(
+            f"expected a {format_name} file, found {header['format']}",
+            where=path,
+            mend=f"Make one with: {made_by}",
+        )
+    if header.get("format_version") != FORMAT_VERSION:
+        raise ArtifactError(
+            f"format version {header.get('format_version')} is not known (this is version "
+            f"{FORMAT_VERSION})",
+            where=path,
+            mend="Install the version of wtn-cli that wrote it, or make the file again.",
+        )
+    missing = [key for key in keys if key not in header]
+    if missing:
+        raise ArtifactError(
+            f"its header lacks {', '.join(missing)}", where=path, mend=f"Make it with: {made_by}"
+        )
+    with _opened(path) as file:
+        tensors = {name: file.get_tensor(name) for name in header["shapes"]}
+    for name, tensor in tensors.items():
+        _expect_finite(path, name, tensor)
+    return tensors, header, header.get("provenance", {})
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Return an artifact's header without its tensors, plus ``shapes`` {name: list of int}.
+
+    Raises:
+        ArtifactError: If the file is not an artifact of this program.
+    """
+    with _opened(path) as file:
+        metadata = file.metadata() or {}
+        if not metadata.get("format", "").startswith("wtn."):
+            raise ArtifactError(
+                "not an artifact of wtn (its header names no format)",
+                where=path,
+                mend="Other checkpoints become one with: wtn extract-weights SOURCE -o FILE",
+            )
+        shapes = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    return {key: _from_header(path, key, text) for key, text in metadata.items()} | {
+        "shapes": shapes
+    }
+
+
+def vocabulary_to_json(vocabulary: Vocabulary) -> dict[str, list[str]]:
+    """Return the ids and names as JSON values."""
+    return {"ids": list(vocabulary.ids), "names": list(vocabulary.names)}
+
+
+def vocabulary_from_json(path: Path, record: Mapping[str, list[str]]) -> Vocabulary:
+    """Return the classes of a header; ``path`` is for the message."""
+    try:
+        return Vocabulary(tuple(record["ids"]), tuple(record["names"]))
+    except (DatasetError, KeyError, TypeError) as error:
+        raise ArtifactError(f"bad vocabulary: {error}", where=path) from error
+
+
+def required_tensor(path: Path, tensors: Mapping[str, Tensor], name: str) -> Tensor:
+    """Return a tensor that the format requires; raises ArtifactError if it is missing."""
+    if name not in tensors:
+        raise ArtifactError(f"tensor {name!r} is missing", where=path)
+    return tensors[name]
+
+
+def expect_shape(path: Path, name: str, tensor: Tensor, shape: tuple[int | None, ...]) -> None:
+    """Raise ArtifactError unless the tensor has the shape; None stands for any size."""
+    fits = tensor.dim() == len(shape) and all(
+        want is None or have == want for have, want in zip(tensor.shape, shape, strict=True)
+    )
+    if not fits:
+        wanted = [size or "any" for size in shape]
+        raise ArtifactError(
+            f"{name} has shape {list(tensor.shape)} where {wanted} was expected", where=path
+        )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    if not path.is_file():
+        raise ArtifactError("no such file", where=path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except SafetensorError as error:
+        raise ArtifactError(
+            f"not a complete safetensors file ({error})",
+            where=path,
+            mend="The file is truncated or of another kind; copy or make it again.",
+        ) from error
+
+
+def _from_header(path: Path, key: str, text: str) -> Any:  # noqa: ANN401 - JSON
+    if key.startswith("format"):
+        return text
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ArtifactError(f"the header's {key} is not JSON", where=path) from error
+
+
+def _expect_finite(path: Path, name: str, tensor: Tensor) -> None:
+    if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+        bad = (~tensor.reshape(len(tensor) if tensor.dim() else 1, -1).isfinite()).any(dim=1)
+        row = int(bad.nonzero()[0])
+        raise ArtifactError(
+            f"{name} holds a number that is not finite, first in row {row}",
+            where=path,
+            mend="Repair the source and make the file again.",
+        )
