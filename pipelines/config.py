@@ -5,7 +5,6 @@ experiment/e2e_faster_rcnn_R_50_FPN_1x.yaml), because it is what produced the pa
 """
 
 import copy
-import json
 import math
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -18,9 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pipelines.errors import ConfigError, did_you_mean
 
 Method = Literal["faster-rcnn", "wtn", "wtn+", "ae-wtn"]
+NORMALISED = ("wtn+", "ae-wtn")  # the methods with a GroupNorm
 BoxPolicy = Literal["error", "clip", "drop"]
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+AtLeastZero = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Settings(BaseModel):
@@ -55,15 +57,16 @@ class BackboneSettings(Settings):
 
     name: Literal["resnet50", "resnet18", "mobilenet_v2", "tiny"] = "resnet50"
     weights: str | None = None
-    """Local state dict of the classification network, or ``torchvision:WEIGHTS``."""
+    """Local state dict of the classification network, or ``torchvision:NAME[@WEIGHTS]``."""
     frozen_batch_norm: bool = True
-    """Keep batch-norm statistics and affine parameters fixed (release: yes)."""
+    """Keep batch-norm statistics and affine parameters fixed (release: yes); in stages that do not
+    train they always are."""
     trainable_stages: Annotated[int, Field(ge=0, le=5)] = 3
     """Stages that train, counted from the last of five (release: 3, stem and res2 are frozen)."""
     fpn_channels: Positive = 256
     image_mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     """Per channel, RGB in 0..1 (ImageNet, torchvision)."""
-    image_std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    image_std: tuple[AboveZero, AboveZero, AboveZero] = (0.229, 0.224, 0.225)
 
 
 class DetectorSettings(Settings):
@@ -76,7 +79,7 @@ class DetectorSettings(Settings):
     max_size: Positive = 1333
     anchor_sizes: tuple[Positive, ...] = (32, 64, 128, 256, 512)
     """One anchor size in pixels for each of the five pyramid levels."""
-    aspect_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+    aspect_ratios: Annotated[tuple[AboveZero, ...], Field(min_length=1)] = (0.5, 1.0, 2.0)
     proposals_train: Positive = 2000
     proposals_test: Positive = 1000
     """Proposals per level before NMS and per image after it."""
@@ -101,11 +104,11 @@ class HeadSettings(Settings):
     """Width of the hidden layer; None means R."""
     groups: Positive = 32
     """Groups of each GroupNorm (release: 32)."""
-    negative_slope: Annotated[float, Field(ge=0)] = 0.01
+    negative_slope: AtLeastZero = 0.01
     """Slope of the LeakyReLU (release: 0.01)."""
     zero_gamma: bool = True
     """Start the encoder's GroupNorm with scale 0 (release: yes), so all rows start at 0."""
-    alpha: Annotated[float, Field(ge=0)] = 20.0
+    alpha: AtLeastZero = 20.0
     """Weight of the reconstruction loss (release: 20)."""
     reconstruction: Literal["smooth_l1", "l2"] = "smooth_l1"
     prior: Annotated[float, Field(gt=0, lt=1)] = 0.01
@@ -113,7 +116,7 @@ class HeadSettings(Settings):
 
     @model_validator(mode="after")
     def _differentiable_start(self) -> Self:
-        if self.zero_gamma and self.negative_slope == 0:
+        if self.method in NORMALISED and self.zero_gamma and self.negative_slope == 0:
             raise ValueError(
                 "zero_gamma needs negative_slope > 0: at 0 a ReLU passes no gradient to the encoder"
             )
@@ -123,16 +126,16 @@ class HeadSettings(Settings):
 class OptimizerSettings(Settings):
     """SGD for the detector, AdamW for the transfer network (release: solver/build.py)."""
 
-    learning_rate: Annotated[float, Field(gt=0)] = 0.01
+    learning_rate: AboveZero = 0.01
     """Of SGD, for batches of 8 images; scale it with the batch size (paper: 0.02)."""
     momentum: Fraction = 0.9
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
-    bias_rate_factor: Annotated[float, Field(gt=0)] = 2.0
+    weight_decay: AtLeastZero = 1e-4
+    bias_rate_factor: AboveZero = 2.0
     """Biases train at this multiple of the rate, without weight decay."""
-    max_gradient_norm: Annotated[float, Field(gt=0)] | None = None
+    max_gradient_norm: AboveZero | None = None
     """Shorten the detector's gradient to this norm (release: never); steadies short trainings."""
-    transfer_learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    transfer_weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    transfer_learning_rate: AboveZero = 1e-3
+    transfer_weight_decay: AtLeastZero = 0.1
     """AdamW's; times the rate it is the paper's 1e-4."""
 
 
@@ -175,7 +178,7 @@ class TrainSettings(Settings):
     @model_validator(mode="after")
     def _groups_divide(self) -> Self:
         hidden = self.head.hidden or self.detector.roi_width
-        if self.head.method in ("wtn+", "ae-wtn") and hidden % self.head.groups:
+        if self.head.method in NORMALISED and hidden % self.head.groups:
             raise ValueError(
                 f"head.groups ({self.head.groups}) must divide the hidden width ({hidden}: "
                 "head.hidden, or else detector.roi_width)"
@@ -192,7 +195,7 @@ def load_settings(
     assignments: Sequence[str] = (),
     flags: Mapping[str, Any] | None = None,
 ) -> TrainSettings:
-    """Merge a TOML or JSON file, ``a.b=c`` assignments and flags; the later win.
+    """Merge a TOML file, ``a.b=c`` assignments and flags; the later win.
 
     Args:
         file: Settings file; relative paths in it are relative to the working directory.
@@ -231,12 +234,11 @@ def validate_settings(tree: Mapping[str, Any]) -> TrainSettings:
 def _read_file(file: Path) -> dict[str, Any]:
     try:
         text = file.read_text()
-        tree: dict[str, Any] = json.loads(text) if file.suffix == ".json" else tomllib.loads(text)
+        return tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"cannot be read ({error.strerror})", where=file) from error
-    except (tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot be parsed: {error}", where=file) from error
-    return tree
 
 
 def _toml_value(text: str) -> Any:  # noqa: ANN401 - any TOML value

@@ -14,7 +14,7 @@ from pipelines.data.class_choice import choose_rows
 from pipelines.errors import MismatchError
 from pipelines.models.checkpoints import BOX_LAYER, restore_class_head
 from pipelines.provenance import parent, provenance_of
-from pipelines.vocabulary import ClassPartition, Vocabulary
+from pipelines.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -71,26 +71,26 @@ def export_head(
 
 @torch.inference_mode()
 def head_of(trained: DetectorCheckpoint, classifier: ClassifierWeights) -> DetectionHead:
-    """Return the head of all classes: the classifier's, then those that have only boxes.
+    """Return the head of a classifier's classes, followed by those that have boxes only.
 
-    Classes with boxes take the very rows they trained with when the classifier is the one of
-    training; every other class is transferred from its classifier row.
+    Of the classifier of training, seen classes take the very rows that they trained with; every
+    other class of a classifier is transferred from its row.
     """
-    head = restore_class_head(trained)
-    partition = ClassPartition.of(classifier.vocabulary, trained.detection)
-    own = trained.detection.rows(partition.other)
+    head, partition = restore_class_head(trained), trained.partition
+    own_rows = head.detection_rows()
     weight, bias = (part.clone() for part in head.class_rows(classifier.weight))
-    trained_rows = head.detection_rows()
     if classifier is trained.classifier:
         at, of = classifier.vocabulary.rows(partition.seen), trained.detection.rows(partition.seen)
-        weight[at], bias[at] = trained_rows.weight[of], trained_rows.bias[of]
+        weight[at], bias[at] = own_rows.weight[of], own_rows.bias[of]
+    others = [class_id for class_id in partition.other if class_id not in classifier.vocabulary]
+    own = trained.detection.rows(others)
     vocabulary = Vocabulary(
-        classifier.vocabulary.ids + partition.other,
+        classifier.vocabulary.ids + tuple(others),
         classifier.vocabulary.names + trained.detection.subset(own).names,
     )
     return DetectionHead(
-        weight=torch.cat([weight, trained_rows.weight[own]]),
-        bias=torch.cat([bias, trained_rows.bias[own]]),
+        weight=torch.cat([weight, own_rows.weight[own]]),
+        bias=torch.cat([bias, own_rows.bias[own]]),
         box_weight=trained.model[f"{BOX_LAYER}weight"],
         box_bias=trained.model[f"{BOX_LAYER}bias"],
         vocabulary=vocabulary,

@@ -49,11 +49,21 @@ def build_backbone(
         _load(body, state_dict, settings)
     frozen = body.stages[: 5 - settings.trainable_stages]
     for name in (name for stage in frozen for name in stage):
-        body.network.get_submodule(name).requires_grad_(False)
+        _freeze(body.network, name)
     outputs = {stage[-1]: str(level) for level, stage in enumerate(body.stages[1:])}
     return BackboneWithFPN(
         body.network, outputs, list(body.channels), out_channels=settings.fpn_channels
     )
+
+
+def _freeze(network: nn.Module, name: str) -> None:
+    """Fix a submodule's parameters, and its batch-norm statistics, which move by themselves."""
+    network.get_submodule(name).requires_grad_(False)
+    for inner, module in list(network.get_submodule(name).named_modules(prefix=name)):
+        if isinstance(module, nn.BatchNorm2d):
+            frozen = FrozenBatchNorm2d(module.num_features, eps=module.eps)
+            frozen.load_state_dict(module.state_dict())
+            network.set_submodule(inner, frozen)
 
 
 def _resnet(name: str, channels: tuple[int, ...], norm_layer: type[nn.Module]) -> _Body:

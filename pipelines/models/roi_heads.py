@@ -110,7 +110,7 @@ class SigmoidRoIHeads(RoIHeads):  # type: ignore[misc]  # torchvision is untyped
     ) -> RoIFeatures:
         """Pool the proposals and refine their boxes, all that does not depend on the classes."""
         x = self.box_head(self.box_roi_pool(features, proposals, image_shapes))
-        boxes = self.box_coder.decode(self.bbox_pred(x), proposals)[:, 0]  # [M, 4]
+        boxes = self.box_coder.decode(self.bbox_pred(x), proposals).reshape(-1, 4)  # [M, 4]
         counts = [len(p) for p in proposals]
         clipped = [
             clip_boxes_to_image(part, shape)

@@ -24,9 +24,11 @@ class Standardization(nn.Module):
 
     def __init__(self, rows: Tensor) -> None:
         super().__init__()
-        std = rows.std(dim=0)  # unbiased, as the release
-        self.register_buffer("mean", rows.mean(dim=0))
-        self.register_buffer("std", torch.where(std > 0, std, 1.0))  # a constant channel stays 0
+        exact = rows.double()
+        constant = rows.amax(dim=0) == rows.amin(dim=0)  # carries nothing, and stays 0
+        std = exact.std(dim=0)  # unbiased, as the release
+        self.register_buffer("mean", exact.mean(dim=0).to(rows.dtype))
+        self.register_buffer("std", torch.where(constant, 1.0, std).to(rows.dtype))
 
     def forward(self, rows: Tensor) -> Tensor:
         """Standardise ``[K, d]`` rows."""

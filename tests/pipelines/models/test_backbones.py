@@ -47,10 +47,22 @@ def test_stages_freeze_from_the_input_on(name: str, trainable: int) -> None:
     assert all(p.requires_grad for p in backbone.fpn.parameters())
 
 
+def test_frozen_stages_keep_their_statistics() -> None:
+    """A stage that does not train has no batch norm that moves, whatever the setting."""
+    free = settings("resnet18", frozen_batch_norm=False, trainable_stages=2)
+    backbone = build_backbone(free).train()
+    before = {n: b.clone() for n, b in backbone.body.named_buffers()}
+
+    backbone(torch.rand(2, 3, 64, 64))
+
+    moved = {n.split(".")[0] for n, b in backbone.body.named_buffers() if not b.equal(before[n])}
+    assert moved == {"layer3", "layer4"}
+
+
 def test_batch_norm_is_frozen_on_request() -> None:
     """Frozen means buffers instead of parameters."""
     frozen = build_backbone(settings("resnet18"))
-    free = build_backbone(settings("resnet18", frozen_batch_norm=False))
+    free = build_backbone(settings("resnet18", frozen_batch_norm=False, trainable_stages=5))
 
     assert not any(isinstance(m, nn.BatchNorm2d) for m in frozen.modules())
     assert any(isinstance(m, FrozenBatchNorm2d) for m in frozen.modules())

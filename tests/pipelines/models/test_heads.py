@@ -113,9 +113,10 @@ def test_standardization_uses_all_classes_and_the_unbiased_spread(source: ClassR
     torch.testing.assert_close(head.standardize(source.rows), standardized(source.rows))
 
 
-def test_a_constant_channel_stays_zero(source: ClassRowSource) -> None:
-    """A channel without spread carries nothing, and does not become NaN."""
-    source.rows[:, 3] = 2.5
+@pytest.mark.parametrize("value", [2.5, 0.1])
+def test_a_constant_channel_stays_zero(source: ClassRowSource, value: float) -> None:
+    """A channel without spread carries nothing, also where the mean of equal numbers rounds."""
+    source.rows[:, 3] = value
     head = make(source, "ae-wtn")
     assert isinstance(head, WeightTransferHead)
 
