@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
+from pipelines.errors import ArtifactError
 from pipelines.provenance import Provenance
 from pipelines.storage import (
     expect_shape,
@@ -221,4 +222,6 @@ class DetectionHead:
         for name, shape in shapes.items():
             expect_shape(path, name, tensors[name], shape)
         groups = tuple(header["groups"])
+        if len(groups) != len(vocabulary):
+            raise ArtifactError(f"{len(groups)} groups for {len(vocabulary)} classes", where=path)
         return cls(weight, bias, box_weight, box_bias, vocabulary, groups, provenance)

@@ -14,10 +14,11 @@ from typing import Annotated, Any, Literal, Self
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pipelines.errors import ConfigError, did_you_mean
+from pipelines.errors import ConfigError, DatasetError, did_you_mean
 
 Method = Literal["faster-rcnn", "wtn", "wtn+", "ae-wtn"]
 NORMALISED = ("wtn+", "ae-wtn")  # the methods with a GroupNorm
+Metric = Literal["oid", "aewtn-release"]
 BoxPolicy = Literal["error", "clip", "drop"]
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -204,6 +205,7 @@ def load_settings(
 
     Raises:
         ConfigError: On an unknown key (names the nearest valid one), a bad value, or bad syntax.
+        DatasetError: If the file cannot be read.
     """
     tree = _read_file(file) if file else {}
     from_file = copy.deepcopy(tree)
@@ -236,7 +238,7 @@ def _read_file(file: Path) -> dict[str, Any]:
         text = file.read_text()
         return tomllib.loads(text)
     except OSError as error:
-        raise ConfigError(f"cannot be read ({error.strerror})", where=file) from error
+        raise DatasetError(f"the settings cannot be read ({error.strerror})", where=file) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot be parsed: {error}", where=file) from error
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from pipelines.artifacts import DetectionHead
+from pipelines.config import Metric
 from pipelines.data.class_choice import GROUPS, choose_rows
 from pipelines.data.class_files import read_vocabulary
 from pipelines.data.expansion import expand_boxes, expand_image_labels
@@ -32,8 +32,8 @@ from pipelines.models.checkpoints import load_detector
 from pipelines.models.inference import ImageDetections, detect
 from pipelines.vocabulary import ClassHierarchy, Vocabulary
 
-Metric = Literal["oid", "aewtn-release"]
 Progress = Callable[[int, int], None]
+MAX_FRACTION = 2.0  # VG-200 has boxes that reach to 1.752; a pixel count is larger
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,12 @@ class GroundTruth:
         labels = read_image_labels(self.image_labels) if self.image_labels else None
         if len(boxes) == 0:
             raise DatasetError("no boxes to evaluate against", where=self.boxes)
+        if labels is not None and self.image_labels is not None:
+            _refuse_other_images(labels.image_ids, boxes, self.image_labels)
         if self.hierarchy is None:
             return boxes, labels
         hierarchy = ClassHierarchy.from_json(self.hierarchy)
+        hierarchy.refuse_disjoint(boxes.class_ids, self.hierarchy)
         expanded = labels if labels is None else expand_image_labels(labels, hierarchy)
         return expand_boxes(boxes, hierarchy), expanded
 
@@ -103,6 +106,7 @@ def evaluate_detector(
     chosen = full.subset(choose_rows(classes, full.vocabulary, full.groups))
     boxes, labels = truth.load()
     _refuse_disjoint(chosen.vocabulary, boxes)
+    _refuse_pixels(boxes)
     store = open_images(images)
     image_ids = _annotated_images(boxes, labels, store)
     target = resolve_device(device)
@@ -152,10 +156,36 @@ def evaluate_predictions(
     vocabulary, groups = _evaluated_classes(boxes, classes, head)
     _refuse_disjoint(vocabulary, boxes)
     table = read_predictions(predictions)
+    if len(table):
+        _refuse_other_images(table.image_ids, boxes, predictions)
     sizes = _image_sizes(image_sizes, metric)
     metrics = _measure(metric, boxes, labels, table, vocabulary.ids, group_of_weight, sizes)
     images = len({*boxes.image_ids, *(labels.image_ids if labels is not None else ())})
     return EvaluateReport(metrics, vocabulary, groups, images)
+
+
+def _refuse_other_images(image_ids: Sequence[str], boxes: BoxTable, where: Path) -> None:
+    """Refuse a file that names none of the images with boxes: it would count for nothing."""
+    if set(image_ids).isdisjoint(boxes.image_ids):
+        raise MismatchError(
+            f"none of its images has boxes: {image_ids[0]!r} here, {boxes.image_ids[0]!r} in "
+            f"{boxes.source}",
+            where=where,
+            mend="An ImageID is the file name without its suffix.",
+        )
+
+
+def _refuse_pixels(boxes: BoxTable) -> None:
+    """Refuse boxes in pixels: detections are fractions, so nothing would ever match."""
+    far = (boxes.boxes > MAX_FRACTION).any(axis=1)
+    if far.any():
+        row = int(far.argmax())
+        raise DatasetError(
+            f"the box {boxes.boxes[row].tolist()} lies far outside the image "
+            f"({int(far.sum())} such boxes)",
+            where=f"{boxes.source}:{boxes.lines[row]}",
+            mend="Coordinates are fractions of the image's width and height, not pixels.",
+        )
 
 
 def _measure(

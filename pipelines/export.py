@@ -14,6 +14,7 @@ from pipelines.data.class_choice import choose_rows
 from pipelines.errors import MismatchError
 from pipelines.models.checkpoints import BOX_LAYER, restore_class_head
 from pipelines.provenance import parent, provenance_of
+from pipelines.storage import refuse_to_replace
 from pipelines.vocabulary import Vocabulary
 
 
@@ -52,6 +53,7 @@ def export_head(
         MismatchError: If a class is unknown, or the classifier is of another width or space.
         ArtifactError: If a file is bad.
     """
+    refuse_to_replace(output, [checkpoint, classifier])
     trained = DetectorCheckpoint.load(checkpoint)
     parents = [parent("checkpoint", checkpoint, trained.provenance)]
     rows = trained.classifier

@@ -3,20 +3,32 @@
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from pipelines.errors import ArtifactError, DatasetError
+from pipelines.errors import ArtifactError, ConfigError, DatasetError
 from pipelines.provenance import Provenance
 from pipelines.vocabulary import Vocabulary
 
 FORMAT_VERSION = "1"
+
+
+def refuse_to_replace(output: Path, inputs: Iterable[Path | None]) -> None:
+    """Raise ConfigError if an output is one of the inputs."""
+    for path in inputs:
+        if path is not None and path.exists() and output.exists() and path.samefile(output):
+            raise ConfigError(
+                "the output would replace an input",
+                where=output,
+                mend="Name another file with --output.",
+            )
 
 
 @contextmanager
@@ -140,7 +152,9 @@ def required_tensor(path: Path, tensors: Mapping[str, Tensor], name: str) -> Ten
 
 
 def expect_shape(path: Path, name: str, tensor: Tensor, shape: tuple[int | None, ...]) -> None:
-    """Raise ArtifactError unless the tensor has the shape; None stands for any size."""
+    """Raise ArtifactError unless it is float32 of that shape; None stands for any size."""
+    if tensor.dtype != torch.float32:
+        raise ArtifactError(f"{name} is {tensor.dtype}, not torch.float32", where=path)
     fits = tensor.dim() == len(shape) and all(
         want is None or have == want for have, want in zip(tensor.shape, shape, strict=True)
     )

@@ -8,18 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from pipelines.artifacts import ClassifierWeights
-from pipelines.classifiers.sources import read_source
-from pipelines.config import TrainSettings
+from pipelines.classifiers.sources import ClassifierSource, read_source
+from pipelines.config import NORMALISED, TrainSettings
 from pipelines.data.class_files import read_vocabulary
 from pipelines.data.detection import DetectionDataset, TrainingLoader, TrainingSampler
 from pipelines.data.images import open_images
 from pipelines.data.open_images import BoxTable, read_boxes
 from pipelines.devices import resolve_device
-from pipelines.errors import ConfigError, Interrupted, MismatchError, RunError
+from pipelines.errors import ConfigError, Interrupted, MismatchError, RunError, WTNError
 from pipelines.models.checkpoints import class_row_source
 from pipelines.models.detection import build_detector
 from pipelines.models.heads import build_head
@@ -62,6 +63,7 @@ class _Inputs(NamedTuple):
     detection: Vocabulary
     partition: ClassPartition
     dataset: DetectionDataset
+    backbone: ClassifierSource | None
 
 
 def train_detector(
@@ -132,15 +134,26 @@ def _follow(
                 on_record(record)
             if taken % settings.schedule.checkpoint_every == 0:
                 _save(folder, model, taken)
-    except KeyboardInterrupt as interrupt:
         _save(folder, model, taken)
-        raise Interrupted(
-            f"stopped after {taken} of {settings.schedule.iterations} iterations",
-            where=folder.checkpoint,
-            mend="The checkpoint is complete: it exports and evaluates as it is.",
-        ) from interrupt
-    _save(folder, model, taken)
+    except KeyboardInterrupt as interrupt:
+        saved = _save_early(folder, model, taken)
+        stopped = f"stopped after {taken} of {settings.schedule.iterations} iterations"
+        raise Interrupted(stopped, where=folder.checkpoint.parent, mend=saved) from interrupt
+    except RunError:
+        raise  # it has diverged: the last checkpoint is the better one
+    except WTNError as error:
+        saved = _save_early(folder, model, taken)
+        mend = " ".join(filter(None, [error.mend, saved]))
+        raise type(error)(error.what, where=error.where, mend=mend) from error
     return losses
+
+
+def _save_early(folder: RunFolder, model: GeneralizedRCNN, taken: int) -> str:
+    """Save what there is before training ends for another reason; return what to tell the user."""
+    if taken == 0:
+        return "Nothing was trained, so no checkpoint was written."
+    _save(folder, model, taken)
+    return f"{folder.checkpoint} holds {taken} iterations: it exports and evaluates as it is."
 
 
 def _save(folder: RunFolder, model: GeneralizedRCNN, taken: int) -> None:
@@ -169,8 +182,16 @@ def _load_inputs(settings: TrainSettings) -> _Inputs:
             where=settings.classifier,
             mend="Classes are joined by id; name the rows with: wtn extract-weights --classes",
         )
+    if len(classifier.vocabulary) < 2 and settings.head.method in NORMALISED:
+        raise MismatchError(
+            f"{settings.head.method} standardises over all classes, and there is only one",
+            where=settings.classifier,
+            mend="Use a classifier with more classes, or --method wtn.",
+        )
     dataset = DetectionDataset(open_images(settings.data.images), boxes, detection)
-    return _Inputs(classifier, boxes, detection, partition, dataset)
+    weights = settings.backbone.weights
+    backbone = read_source(weights) if weights else None
+    return _Inputs(classifier, boxes, detection, partition, dataset, backbone)
 
 
 def _detection_vocabulary(
@@ -178,8 +199,8 @@ def _detection_vocabulary(
 ) -> Vocabulary:
     if settings.data.classes is not None:
         return read_vocabulary(settings.data.classes)
-    names = tuple(classifier.name_of.get(class_id, class_id) for class_id in boxes.class_ids)
-    return Vocabulary(boxes.class_ids, names)
+    ids = tuple(boxes.class_ids[label] for label in np.unique(boxes.label))
+    return Vocabulary(ids, tuple(classifier.name_of.get(class_id, class_id) for class_id in ids))
 
 
 def _build(settings: TrainSettings, inputs: _Inputs) -> GeneralizedRCNN:
@@ -188,16 +209,18 @@ def _build(settings: TrainSettings, inputs: _Inputs) -> GeneralizedRCNN:
     )
     head = build_head(settings.head, source, settings.detector.roi_width)
     tables = label_tables(inputs.detection, _hierarchy(settings, inputs.detection))
-    backbone = settings.backbone
-    state = read_source(backbone.weights).tensors if backbone.weights else None
-    return build_detector(backbone, settings.detector, head, tables, state)
+    state = inputs.backbone.tensors if inputs.backbone else None
+    return build_detector(settings.backbone, settings.detector, head, tables, state)
 
 
 def _hierarchy(settings: TrainSettings, detection: Vocabulary) -> ClassHierarchy:
     if settings.data.hierarchy is None:
         return ClassHierarchy.flat()
     official = settings.data.hierarchy_mode == "official"
-    return ClassHierarchy.from_json(settings.data.hierarchy, detection.ids, official=official)
+    path = settings.data.hierarchy
+    hierarchy = ClassHierarchy.from_json(path, official=official)
+    hierarchy.refuse_disjoint(detection.ids, path)
+    return ClassHierarchy.from_json(path, detection.ids, official=official)
 
 
 def _loader(dataset: DetectionDataset, settings: TrainSettings) -> TrainingLoader:
@@ -218,5 +241,7 @@ def _provenance(settings: TrainSettings, inputs: _Inputs) -> Provenance:
         "hierarchy": settings.data.hierarchy,
     }
     parents = [parent(role, path) for role, path in files.items() if path is not None]
+    if inputs.backbone is not None:
+        parents += [parent("backbone", path) for path in inputs.backbone.files]
     classifier = parent("classifier", settings.classifier, inputs.classifier.provenance)
     return provenance_of(classifier, *parents, images=str(settings.data.images))

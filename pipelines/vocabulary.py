@@ -141,12 +141,15 @@ class ClassHierarchy:
                 with the paper do (they lack 25 pairs), instead of the transpose of the descendants.
 
         Raises:
-            DatasetError: If the file is not such a tree.
+            DatasetError: If the file cannot be read or is not such a tree.
         """
         try:
             return cls.from_tree(json.loads(path.read_text()), ids, official=official)
-        except FileNotFoundError as error:
-            raise DatasetError("no such file", where=path) from error
+        except OSError as error:
+            missing = isinstance(error, FileNotFoundError)
+            raise DatasetError(
+                "no such file" if missing else str(error.strerror), where=path
+            ) from error
         except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
             raise DatasetError(
                 f"not a class hierarchy ({error})",
@@ -180,6 +183,15 @@ class ClassHierarchy:
             visit(child, ())
         below = {name: frozenset(names - {name}) for name, names in descendants.items()}
         return cls(one_path if official else _transpose(below), below)
+
+    def refuse_disjoint(self, ids: Sequence[str], where: Path) -> None:
+        """Raise MismatchError if the hierarchy, read from ``where``, knows none of the classes."""
+        if self.descendants.keys().isdisjoint(ids):
+            raise MismatchError(
+                f"the hierarchy knows none of the {len(ids)} classes, such as {ids[0]!r}",
+                where=where,
+                mend="Use the hierarchy that belongs to the boxes; classes are joined by id.",
+            )
 
     def ancestors_of(self, class_id: str) -> frozenset[str]:
         """Return all classes above ``class_id``."""

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from pipelines.errors import RunError
 from wtn_cli import console
 
 app = typer.Typer(no_args_is_help=True)
@@ -29,4 +30,9 @@ def export(
     """
     from pipelines.benchmark import benchmark_export  # imports torch, so only when it runs
 
-    console.emit_json(benchmark_export(classes=classes, width=width, runs=runs))
+    result = benchmark_export(classes=classes, width=width, runs=runs)
+    console.emit_json(result)
+    if not result.within_limit:
+        raise RunError(
+            f"the export took {result.median_seconds:.2f} s, the limit is {result.limit_seconds} s"
+        )

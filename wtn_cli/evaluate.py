@@ -1,19 +1,17 @@
 """``wtn evaluate``: a detector, or a file of predictions, against boxes."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
+from pipelines.config import Metric
 from pipelines.errors import ConfigError
 from wtn_cli import console
 from wtn_cli.options import AsJson, BatchSize, Device
 
 if TYPE_CHECKING:
-    from pipelines.evaluate import Metric
     from pipelines.metrics.report import EvaluateReport
-
-METRICS = ("oid", "aewtn-release")
 
 
 def evaluate(
@@ -84,8 +82,8 @@ def evaluate(
     chosen = _metric(metric)
     truth = GroundTruth(boxes, image_labels, hierarchy)
     if predictions is not None:
-        if checkpoint or images or save_predictions:
-            raise ConfigError("--predictions takes the place of --checkpoint and --images")
+        if checkpoint or images or save_predictions or detections_per_image:
+            raise ConfigError("--predictions takes the place of --checkpoint and its options")
         report = evaluate_predictions(
             predictions,
             truth,
@@ -96,6 +94,8 @@ def evaluate(
             image_sizes=image_sizes,
         )
     else:
+        if image_sizes:
+            raise ConfigError("--image-sizes is for --predictions; a detector sees its images")
         files = _required(checkpoint=checkpoint, head=head, images=images)
         with console.progress("detect") as bar:
             report = evaluate_detector(
@@ -110,12 +110,12 @@ def evaluate(
                 predictions=save_predictions,
                 on_progress=bar.update,
             )
-    if per_class is not None:
-        write_per_class(report, per_class)
     if as_json:
         console.emit_json(_as_json(report))
     else:
         _show(report)
+    if per_class is not None:
+        write_per_class(report, per_class)
 
 
 def _required(**files: Path | None) -> tuple[Path, Path, Path]:
@@ -129,10 +129,12 @@ def _required(**files: Path | None) -> tuple[Path, Path, Path]:
     return checkpoint, head, images
 
 
-def _metric(name: str) -> "Metric":
-    if name not in METRICS:
-        raise ConfigError(f"unknown metric {name!r}", mend=f"Metrics: {', '.join(METRICS)}.")
-    return name  # type: ignore[return-value]  # checked above
+def _metric(name: str) -> Metric:
+    metrics: tuple[Metric, ...] = get_args(Metric)
+    for metric in metrics:
+        if metric == name:
+            return metric
+    raise ConfigError(f"unknown metric {name!r}", mend=f"Metrics: {', '.join(metrics)}.")
 
 
 def _as_json(report: "EvaluateReport") -> dict[str, object]:

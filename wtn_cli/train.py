@@ -1,5 +1,6 @@
 """``wtn train``: a box dataset and a classifier become a run folder with a checkpoint."""
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -83,6 +84,7 @@ def train(
     if show_config:
         console.say(settings.as_toml())
         return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop saves as Ctrl-C
     with console.progress("train") as bar:
         report = train_detector(
             settings, output, lambda record: show_step(bar, record), overwrite=force

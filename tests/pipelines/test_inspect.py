@@ -30,6 +30,7 @@ def test_the_chain_of_a_head_reaches_the_first_source(
             (2, "classifier", world.state_dict),
             (2, "classes", world.class_list),
             (1, "boxes", world.boxes),
+            (1, "backbone", world.state_dict),
         ]
     ]
 

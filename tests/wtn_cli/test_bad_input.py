@@ -60,6 +60,17 @@ def truncated(name: str) -> Spoil:
     return spoil
 
 
+def copied(name: str) -> Spoil:
+    """Copy a good file."""
+
+    def spoil(folder: Path, good: SimpleNamespace) -> Path:
+        path = folder / f"copy-{getattr(good, name).name}"
+        path.write_bytes(getattr(good, name).read_bytes())
+        return path
+
+    return spoil
+
+
 def text(name: str, content: str) -> Spoil:
     """Write a file with this content."""
 
@@ -297,6 +308,22 @@ CASES = [
     # An output that cannot be written
     Case("output below a file", text("file", ""), "export-head {checkpoint} -o {bad}/head", 1,
          ("{bad}", "Check the path")),
+    Case("hierarchy of other classes",
+         text("tree.json", '{"LabelName": "root", "Subcategory": [{"LabelName": "zebra"}]}'),
+         "train --config {settings} --hierarchy {bad} -o {out}", 4,
+         ("{bad}: the hierarchy knows none of the 5 classes",)),
+    Case("predictions for other images",
+         text("p.csv", "ImageID,LabelName,Score,XMin,XMax,YMin,YMax\nnobody,/m/01,0.5,0,1,0,1\n"),
+         "evaluate --predictions {bad} --boxes {boxes}", 4,
+         ("{bad}: none of its images has boxes: 'nobody'", "file name without its suffix")),
+    Case("boxes in pixels", replaced("boxes", 4, "0.4", "40"),
+         "evaluate --checkpoint {checkpoint} --head {head} --images {images} --boxes {bad}", 3,
+         ("{bad}:4: the box", "not pixels")),
+    Case("output that is the input", copied("checkpoint"), "export-head {bad} -o {bad}", 2,
+         ("{bad}: the output would replace an input",)),
+    Case("sizes of images for a detector", text("unused", ""),
+         "evaluate --checkpoint {checkpoint} --head {head} --images {images} --boxes {boxes} "
+         "--image-sizes 64x64", 2, ("--image-sizes is for --predictions",)),
     Case("output that is a folder", empty_folder, "export-head {checkpoint} -o {bad}", 1,
          ("Error: {bad}: Is a directory", "Check the path")),
     Case("run folder below a file", text("file", ""), "train --config {settings} -o {bad}/run", 1,

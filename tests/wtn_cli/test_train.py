@@ -84,7 +84,8 @@ def test_ctrl_c_saves_a_detector_that_exports(
     assert process.returncode == 130
     assert stdout == ""
     assert "Traceback" not in stderr
-    assert f"Error: {run / 'checkpoint.safetensors'}: stopped after " in stderr
+    assert f"Error: {run}: stopped after " in stderr
+    assert f"{run / 'checkpoint.safetensors'} holds " in stderr
     assert DetectorCheckpoint.load(run / "checkpoint.safetensors").iteration >= 3
     assert wtn("export-head", run / "checkpoint.safetensors", "-o", head).returncode == 0
 
@@ -109,3 +110,38 @@ def test_show_config_prints_a_settings_file(wtn: Wtn, settings_toml: Path, tmp_p
     assert printed["seed"] == 5
     assert printed["head"]["alpha"] == 20
     assert not (tmp_path / "run").exists()
+
+
+def test_a_bad_image_half_way_keeps_what_was_trained(
+    wtn: Wtn, settings_toml: Path, world: SimpleNamespace, tmp_path: Path
+) -> None:
+    """An image that does not decode ends training, but the iterations before it are saved."""
+    images = tmp_path / "images"
+    images.mkdir()
+    for image in world.images.iterdir():
+        (images / image.name).write_bytes(image.read_bytes())
+    max(images.iterdir()).write_bytes(b"broken")
+    run = tmp_path / "run"
+
+    ended = wtn("train", "--config", settings_toml, "--images", images, "--batch-size", 1,
+                "--iterations", 50, "-o", run)  # fmt: skip
+
+    assert ended.returncode == 3
+    assert "does not decode" in ended.stderr
+    taken = DetectorCheckpoint.load(run / "checkpoint.safetensors").iteration
+    assert 0 < taken < 50
+    assert f"checkpoint.safetensors holds {taken} iterations" in ended.stderr
+
+
+def test_a_class_without_a_good_box_is_not_trained(
+    wtn: Wtn, settings_toml: Path, world: SimpleNamespace, tmp_path: Path
+) -> None:
+    """Where all boxes of a class are dropped, it is no detection class."""
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text(world.boxes.read_text() + "img0,/m/04,0.5,0.5,0.1,0.2,0\n")
+
+    ended = wtn("train", "--config", settings_toml, "--boxes", boxes, "--box-policy", "drop",
+                "-o", tmp_path / "run", "--json")  # fmt: skip
+
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["seen"] == 4
