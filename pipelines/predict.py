@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pipelines.artifacts import DetectionHead
 from pipelines.data.class_choice import choose_rows
-from pipelines.data.images import SUFFIXES, decode
+from pipelines.data.images import decode, image_files, read_bytes
 from pipelines.devices import resolve_device
 from pipelines.drawing import LabelledBox, draw_boxes
 from pipelines.errors import ConfigError, DatasetError
@@ -75,7 +75,7 @@ def predict_images(
     Args:
         checkpoint: A trained detector.
         head: Exported from it.
-        images: Files, or folders whose images are all taken.
+        images: Files, or folders whose images are all taken; turned as their EXIF orientation says.
         classes: Which of the head's classes to look for.
         score_threshold: Report what scores above this.
         all_labels: Report every class of an object, not only the one that scores highest.
@@ -89,6 +89,7 @@ def predict_images(
     files = _image_files(images)
     if save is not None:
         _refuse_equal_names(files)
+        _refuse_overwriting(files, save)
     full = DetectionHead.load(head)
     chosen = full.subset(choose_rows(classes, full.vocabulary, full.groups))
     target = resolve_device(device)
@@ -98,8 +99,10 @@ def predict_images(
 
     def stream() -> Iterator[tuple[str, Tensor]]:
         for file in files:
-            pictures[str(file)] = decode(file.read_bytes(), file)
-            yield str(file), pictures[str(file)]
+            picture = decode(read_bytes(file), file, upright=True)
+            _refuse_thin(file, picture, model.transform.max_size)
+            pictures[str(file)] = picture
+            yield str(file), picture
 
     for found in detect(model, stream(), target, batch_size):
         picture = pictures.pop(found.image_id)
@@ -111,7 +114,7 @@ def predict_images(
 def _image_files(images: Sequence[Path]) -> list[Path]:
     files: list[Path] = []
     for path in images:
-        inside = sorted(f for f in path.rglob("*") if f.suffix.lower() in SUFFIXES)
+        inside = image_files(path)
         if not path.exists() or (path.is_dir() and not inside):
             raise DatasetError("no image there" if path.is_dir() else "no such image", where=path)
         files += inside if path.is_dir() else [path]
@@ -127,6 +130,29 @@ def _refuse_equal_names(files: Sequence[Path]) -> None:
                 f"{first} and {file} would both be drawn as {file.stem}.png",
                 mend="Draw them into two folders.",
             )
+
+
+def _refuse_overwriting(files: Sequence[Path], save: Path) -> None:
+    originals = {file.resolve() for file in files}
+    for file in files:
+        if _drawing_path(file, save).resolve() in originals:
+            raise ConfigError(
+                f"drawing {file} would overwrite a picture that was given",
+                where=_drawing_path(file, save),
+                mend="Save the drawings in another folder.",
+            )
+
+
+def _refuse_thin(file: Path, picture: Tensor, max_size: int) -> None:
+    """Raise DatasetError if nothing is left of the shorter side in the detector's resizing."""
+    shorter, longer = sorted(picture.shape[1:])
+    if int(shorter * (max_size / longer)) < 1:
+        raise DatasetError(
+            f"the image is too thin ({picture.shape[2]} x {picture.shape[1]} pixels): no pixel of "
+            f"its shorter side is left when its longer side is resized to {max_size}",
+            where=file,
+            mend="Crop the picture or leave it out.",
+        )
 
 
 def _describe(
@@ -152,7 +178,11 @@ def _save_drawing(
     image: Path, picture: Tensor, detections: Sequence[Detection], folder: Path
 ) -> Path:
     boxes = [LabelledBox(d.box, f"{d.name} {d.score:.2f}", d.group) for d in detections]
-    path = folder / f"{image.stem}.png"
+    path = _drawing_path(image, folder)
     with atomic_path(path) as temporary:
         draw_boxes(picture, boxes).save(temporary, format="PNG")
     return path
+
+
+def _drawing_path(image: Path, folder: Path) -> Path:
+    return folder / f"{image.stem}.png"

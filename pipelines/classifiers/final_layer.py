@@ -16,12 +16,14 @@ _HEAD_NAMES = re.compile(
 )
 _NOT_FINAL = re.compile(
     r"aux|dist|pre_logits|attn|attention|qkv|mlp|embed|downsample|projector"
-    r"|ExponentialMovingAverage|(^|[./_])ema([./_]|$)",
+    r"|(^|[./_])ema([./_]|$)",
     re.IGNORECASE,
 )
 _PLACE = re.compile(r"[./](\d+|Conv2d_\w+_1x1)$")  # in a Sequential, or TF-slim's last convolution
 
-_FITS_CLASSES, _HEAD_NAMED, _HAS_BIAS, _RULED_OUT = 5.0, 4.0, 1.0, -6.0
+_AVERAGE = "/ExponentialMovingAverage"  # TensorFlow's; evaluation takes it for the variable
+
+_FITS_CLASSES, _HEAD_NAMED, _AVERAGED, _HAS_BIAS, _RULED_OUT = 5.0, 4.0, 2.0, 1.0, -6.0
 _LATE = 0.5  # for the last tensor; little, because many formats sort tensors by name
 _CLEAR_LEAD = 1.0
 
@@ -99,7 +101,10 @@ def _evidence(
         yield _FITS_CLASSES, "as many classes as the class list"
     if candidate.bias:
         yield _HAS_BIAS, "has a bias"
-    path = _PLACE.sub("", candidate.layer)
+    layer = candidate.layer.removesuffix(_AVERAGE)
+    if layer != candidate.layer:
+        yield _AVERAGED, "the moving average, which the classifier is evaluated with"
+    path = _PLACE.sub("", layer)
     parent, _, name = path.replace("/", ".").rpartition(".")
     if _HEAD_NAMES.fullmatch(name if parent else name.rstrip("0123456789")):
         yield _HEAD_NAMED, "named like a final layer"
@@ -113,8 +118,9 @@ def _evidence(
 
 def _feeds(first: Candidate, second: Candidate) -> bool:
     """Tell whether two layers are numbered parts of one sequence and fit together in that order."""
-    stems = first.layer.rstrip("0123456789"), second.layer.rstrip("0123456789")
-    indices = [c.layer[len(stems[0]) :] for c in (first, second)]
+    layers = [c.layer.removesuffix(_AVERAGE) for c in (first, second)]
+    stems = [layer.rstrip("0123456789") for layer in layers]
+    indices = [layer[len(stems[0]) :] for layer in layers]
     return (
         stems[0] == stems[1]
         and all(indices)

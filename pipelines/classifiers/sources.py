@@ -46,7 +46,7 @@ def read_source(source: str) -> ClassifierSource:
         return ClassifierSource(tensorflow.read_checkpoint(prefix), files)
     if path.is_dir():
         raise ArtifactError(
-            "the folder does not hold exactly one TensorFlow checkpoint (one file *.index)",
+            "a folder, not a file, and not one with exactly one TensorFlow checkpoint (*.index)",
             where=path,
             mend="Pass the checkpoint's prefix, the path without .index.",
         )

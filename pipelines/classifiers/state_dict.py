@@ -3,15 +3,17 @@
 Shapes: none are assumed here; :mod:`pipelines.classifiers.final_layer` interprets them.
 """
 
-import pickle
 import re
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.lib.npyio import NpzFile
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -22,7 +24,8 @@ BARE_MATRIX = "weight"  # the name of a matrix that has none
 
 _NESTINGS = ("state_dict", "model_state_dict", "model")  # by custom, in this order
 _WRAPPERS = ("module.", "_orig_mod.", "model.")  # DataParallel, torch.compile, Lightning
-_NOT_PYTORCH = (EOFError, LookupError, OSError, RuntimeError, ValueError)  # torch.load's errors
+_NOT_NUMPY = (EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError,
+              zipfile.BadZipFile, zlib.error)  # fmt: skip
 _FORBIDDEN_GLOBAL = re.compile(r"GLOBAL (\S+)")
 _COPY_AGAIN = "The file is truncated or of another kind; copy or download it again."
 
@@ -35,15 +38,15 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
     Args:
         path: A ``.safetensors``, ``.pth``, ``.pt``, ``.bin``, ``.ckpt`` (PyTorch), ``.npz`` or
-            ``.npy`` file.
+            ``.npy`` file. What is not numeric in an ``.npz`` file, such as names, is left out.
 
     Raises:
-        ArtifactError: If the file is missing, truncated, of another kind, holds no tensor, or
-            needs code to be run to be read.
+        ArtifactError: If the file is missing, truncated, of another kind, holds no tensor or one
+            that is not dense, or needs code to be run to be read.
     """
     if not path.is_file():
-        raise ArtifactError("no such file", where=path)
-    match path.suffix:
+        raise ArtifactError("a folder, not a file" if path.is_dir() else "no such file", where=path)
+    match path.suffix.lower():
         case ".safetensors":
             tensors = _read_safetensors(path)
         case ".npz" | ".npy":
@@ -59,6 +62,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             )
     if not tensors:
         raise ArtifactError("the file holds no tensors", where=path)
+    _refuse_sparse(path, tensors)
     return _unwrap(tensors)
 
 
@@ -67,7 +71,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         with safe_open(path, framework="pt") as file:
             made_here = (file.metadata() or {}).get("format", "")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except SafetensorError as error:
+    except (OSError, SafetensorError) as error:
         raise ArtifactError(
             f"not a complete safetensors file ({error})", where=path, mend=_COPY_AGAIN
         ) from error
@@ -84,18 +88,35 @@ def _read_numpy(path: Path) -> dict[str, Tensor]:
     try:
         with path.open("rb") as file:
             loaded = np.load(file, allow_pickle=False)
-            arrays = {BARE_MATRIX: loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
-        return {name: torch.from_numpy(array) for name, array in arrays.items()}
-    except (EOFError, OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
+            bare = isinstance(loaded, np.ndarray)
+            arrays = {BARE_MATRIX: loaded} if bare else dict(_numeric_members(loaded))
+        return {name: _from_numpy(array) for name, array in arrays.items()}
+    except _NOT_NUMPY as error:
         raise ArtifactError(
             f"not a complete file of numeric NumPy arrays ({error})", where=path, mend=_COPY_AGAIN
         ) from error
 
 
+def _numeric_members(archive: NpzFile) -> Iterator[tuple[str, NDArray[Any]]]:
+    for name in archive.files:
+        try:
+            member = archive[name]
+        except ValueError as error:
+            if "allow_pickle" in str(error):  # an array of Python objects
+                continue
+            raise
+        if isinstance(member, np.ndarray) and member.dtype.kind in "biufc":
+            yield name, member
+
+
+def _from_numpy(array: NDArray[Any]) -> Tensor:
+    return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
+
+
 def _read_pickle(path: Path) -> dict[str, Tensor]:
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, *_NOT_PYTORCH) as error:
+    except Exception as error:  # a damaged pickle can raise anything
         forbidden = _FORBIDDEN_GLOBAL.search(str(error))
         if forbidden:
             raise ArtifactError(
@@ -122,6 +143,17 @@ def _unnest(loaded: Any) -> dict[str, Tensor]:  # noqa: ANN401 - whatever the pi
         if isinstance(loaded.get(nesting), Mapping):
             return _unnest(loaded[nesting])
     return {str(name): value for name, value in loaded.items() if isinstance(value, Tensor)}
+
+
+def _refuse_sparse(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
+            raise ArtifactError(
+                f"tensor {name!r} is sparse, quantised or without numbers",
+                where=path,
+                mend="Where it was made, save dense numbers: tensor.to_dense() or "
+                "tensor.dequantize().",
+            )
 
 
 def _unwrap(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.data.class_files import read_vocabulary
+from pipelines.data.class_files import read_subset
 from pipelines.errors import ConfigError, MismatchError, did_you_mean
 from pipelines.vocabulary import Vocabulary
 
@@ -21,7 +21,7 @@ def choose_rows(choice: str, vocabulary: Vocabulary, groups: Sequence[str]) -> l
 
     Args:
         choice: ``all``, ``seen``, ``novel``, ``other``, ``detection`` (seen and other), or the path
-            of a class file, whose order is kept.
+            of a class file, whose order is kept and whose ``Index`` column is ignored.
         vocabulary: The classes to choose from.
         groups: ``seen``, ``novel`` or ``other`` for each of them.
 
@@ -40,6 +40,6 @@ def choose_rows(choice: str, vocabulary: Vocabulary, groups: Sequence[str]) -> l
             mend=did_you_mean(choice, GROUPS) or f"Groups: {', '.join(GROUPS)}.",
         )
     try:
-        return vocabulary.rows(read_vocabulary(Path(choice)).ids)
+        return vocabulary.rows(read_subset(Path(choice)).ids)
     except MismatchError as error:
         raise MismatchError(error.what, where=choice, mend=error.mend) from error

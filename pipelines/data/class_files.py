@@ -13,10 +13,11 @@ from pipelines.errors import DatasetError, MismatchError
 from pipelines.vocabulary import Vocabulary
 
 _INDEX_COLUMN = "index"
-_ID_COLUMNS = ("labelname", "ln", "id")
+_ID_COLUMNS = ("labelname", "ln", "mid", "id", "class")
 _NAME_COLUMNS = ("displayname", "desc", "name")
+_HEADER_CELLS = frozenset({_INDEX_COLUMN, *_ID_COLUMNS, *_NAME_COLUMNS})
 _EXPECTED = (
-    "Expected one id per line, ID,NAME lines, or a CSV with a header of LabelName,DisplayName "
+    "Expected one id per line, ID,NAME lines, or a CSV with a header of LabelName, DisplayName "
     "and optionally Index."
 )
 
@@ -47,11 +48,11 @@ def read_vocabulary(path: Path, names: Path | None = None) -> Vocabulary:
         DatasetError: If a file is missing or malformed, or an id is repeated; names the line.
         MismatchError: If ``names`` knows none of the classes.
     """
-    classes = _read_classes(path)
+    classes = _read_classes(path, by_index=True)
     ids = tuple(c.class_id for c in classes)
     known = {c.class_id: c.name for c in classes}
     if names is not None:
-        others = {c.class_id: c.name for c in _read_classes(names)}
+        others = {c.class_id: c.name for c in _read_classes(names, by_index=False)}
         if known.keys().isdisjoint(others):
             raise MismatchError(
                 f"none of the {len(ids)} classes of {path} is named here",
@@ -62,20 +63,30 @@ def read_vocabulary(path: Path, names: Path | None = None) -> Vocabulary:
     return Vocabulary(ids, tuple(known[class_id] for class_id in ids))
 
 
-def _read_classes(path: Path) -> list[_Class]:
+def read_subset(path: Path) -> Vocabulary:
+    """Read some of a vocabulary's classes, in the order of the file.
+
+    Args:
+        path: As for :func:`read_vocabulary`, but an ``Index`` column is ignored: it counts the rows
+            of the whole list that these lines were taken from.
+
+    Raises:
+        DatasetError: If the file is missing or malformed, or an id is repeated; names the line.
+    """
+    classes = _read_classes(path, by_index=False)
+    return Vocabulary(tuple(c.class_id for c in classes), tuple(c.name for c in classes))
+
+
+def _read_classes(path: Path, *, by_index: bool) -> list[_Class]:
     rows = list(_read_rows(path))
     if not rows:
         raise DatasetError("the class list is empty", where=path, mend=_EXPECTED)
-    header = [cell.lower() for cell in rows[0].cells]
-    has_header = len(header) > 1 and not {
-        _INDEX_COLUMN,
-        *_ID_COLUMNS,
-        *_NAME_COLUMNS,
-    }.isdisjoint(header)
-    if has_header:
-        classes = list(_parse_table(path, rows[0], rows[1:]))
-    else:
+    if _HEADER_CELLS.isdisjoint(cell.lower() for cell in rows[0].cells):
         classes = list(_parse_list(path, rows))
+    else:
+        classes = _parse_table(path, rows[0], rows[1:], by_index=by_index)
+    if not classes:
+        raise DatasetError("the class list has no row below its header", where=path, mend=_EXPECTED)
     _refuse_bad_ids(path, classes)
     return classes
 
@@ -106,10 +117,11 @@ def _parse_list(path: Path, rows: Sequence[_Row]) -> Iterator[_Class]:
         yield _Class(line, cells[0], cells[-1] or cells[0])
 
 
-def _parse_table(path: Path, header: _Row, rows: Sequence[_Row]) -> list[_Class]:
+def _parse_table(path: Path, header: _Row, rows: Sequence[_Row], *, by_index: bool) -> list[_Class]:
     columns = [cell.lower() for cell in header.cells]
-    id_column = _find_column(path, header, _ID_COLUMNS, "LabelName")
-    name_column = _find_column(path, header, _NAME_COLUMNS, "DisplayName")
+    id_column = name_column = _find_column(path, header, _ID_COLUMNS, "LabelName")
+    if len(columns) > 1:
+        name_column = _find_column(path, header, _NAME_COLUMNS, "DisplayName")
     for line, cells in rows:
         if len(cells) != len(columns):
             raise DatasetError(
@@ -119,16 +131,17 @@ def _parse_table(path: Path, header: _Row, rows: Sequence[_Row]) -> list[_Class]
         _Class(line, cells[id_column], cells[name_column] or cells[id_column])
         for line, cells in rows
     ]
-    if _INDEX_COLUMN not in columns:
+    if not by_index or _INDEX_COLUMN not in columns:
         return classes
     indices = [cells[columns.index(_INDEX_COLUMN)] for _, cells in rows]
     return _in_index_order(path, classes, indices)
 
 
 def _find_column(path: Path, header: _Row, known: Sequence[str], customary: str) -> int:
-    for position, cell in enumerate(header.cells):
-        if cell.lower() in known:
-            return position
+    columns = [cell.lower() for cell in header.cells]
+    for name in known:
+        if name in columns:
+            return columns.index(name)
     raise DatasetError(
         f"the column {customary} is missing; the columns are {', '.join(header.cells)}",
         where=f"{path}:{header.line}",

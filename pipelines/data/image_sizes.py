@@ -1,5 +1,6 @@
 """The sizes of images in pixels, as the files of the AE-WTN release list them."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.data.tables import IntArray, read_table
-from pipelines.errors import DatasetError, MismatchError
+from pipelines.errors import ConfigError, DatasetError, MismatchError
 
 _COLUMNS = ("ImageID", "height", "width")
+_ONE_SIZE = re.compile(r"([1-9][0-9]*)x([1-9][0-9]*)")
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,24 @@ class ImageSizes:
                 mend="Add a line ImageID,height,width for each image.",
             )
         return np.array(found, np.int64).reshape(-1, 2)
+
+
+def parse_image_sizes(text: str) -> ImageSizes:
+    """Understand ``WIDTHxHEIGHT`` in pixels, or the path of a file of sizes.
+
+    Raises:
+        ConfigError: If it is neither.
+        DatasetError: As :func:`read_image_sizes` does.
+    """
+    if size := _ONE_SIZE.fullmatch(text):
+        width, height = map(int, size.groups())
+        return ImageSizes.uniform(height, width)
+    if not Path(text).is_file():
+        raise ConfigError(
+            f"{text!r} is neither WIDTHxHEIGHT in pixels nor a file",
+            mend="Give, for example, 1024x768, or a file of ImageID,height,width lines.",
+        )
+    return read_image_sizes(Path(text))
 
 
 def read_image_sizes(path: Path) -> ImageSizes:

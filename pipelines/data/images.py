@@ -2,6 +2,7 @@
 
 import io
 import os
+import struct
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
@@ -10,7 +11,7 @@ from pathlib import Path, PurePath, PurePosixPath
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from pipelines.errors import DatasetError
@@ -18,8 +19,8 @@ from pipelines.errors import DatasetError
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
 # What a damaged file makes Pillow and zipfile raise; an encrypted member is a RuntimeError.
-_NOT_AN_IMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-_DAMAGED_MEMBER = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+_NOT_AN_IMAGE = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
+_DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
 
 
 class ImageStore(ABC):
@@ -27,7 +28,7 @@ class ImageStore(ABC):
 
     Args:
         source: The folder or archive.
-        files: All files in it, relative to it; those that are no images are ignored.
+        files: The image files in it, relative to it.
 
     Raises:
         DatasetError: If there is no image, or two of them have one id.
@@ -37,8 +38,6 @@ class ImageStore(ABC):
         self.source = source
         self._names: dict[str, str] = {}
         for file in sorted(files):
-            if file.suffix.lower() not in SUFFIXES or file.name.startswith("."):
-                continue
             if file.stem in self._names:
                 raise DatasetError(
                     f"two images have the id {file.stem!r}: {self._names[file.stem]} and {file}",
@@ -74,7 +73,7 @@ class ImageStore(ABC):
 
     @abstractmethod
     def _bytes(self, name: str) -> bytes:
-        """Return the content of one file."""
+        """Return the content of one file; raises DatasetError if it cannot be read."""
 
 
 def open_images(source: Path) -> ImageStore:
@@ -91,15 +90,39 @@ def open_images(source: Path) -> ImageStore:
     raise DatasetError(what, where=source)
 
 
-def decode(content: bytes, where: str | Path) -> Tensor:
+def image_files(folder: Path) -> list[Path]:
+    """Return the image files in a folder and its subfolders, sorted; hidden ones are left out."""
+    return sorted(path for path in folder.rglob("*") if _is_image_name(path) and path.is_file())
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a file.
+
+    Raises:
+        DatasetError: If it is missing or cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"the image cannot be read ({error.strerror})", where=path) from error
+
+
+def decode(content: bytes, where: str | Path, *, upright: bool = False) -> Tensor:
     """Decode the bytes of a JPEG, PNG or WebP file to RGB, uint8 ``[3, H, W]``.
+
+    Args:
+        content: The bytes.
+        where: The file, for the message.
+        upright: Turn the picture as its EXIF orientation says. The boxes of a dataset refer to the
+            pixels as they are stored, so there it is not turned.
 
     Raises:
         DatasetError: If they do not decode; ``where`` names the file.
     """
     try:
         with Image.open(io.BytesIO(content)) as image:
-            pixels = np.array(image.convert("RGB"))
+            turned = ImageOps.exif_transpose(image) if upright else image
+            pixels = np.array(turned.convert("RGB"))
     except _NOT_AN_IMAGE as error:
         reason = "unknown format" if isinstance(error, UnidentifiedImageError) else error
         raise DatasetError(
@@ -108,25 +131,35 @@ def decode(content: bytes, where: str | Path) -> Tensor:
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 
+def _is_image_name(file: PurePath) -> bool:
+    return file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+
+
 class _ImageFolder(ImageStore):
     def __init__(self, source: Path) -> None:
-        super().__init__(source, (path.relative_to(source) for path in source.rglob("*")))
+        super().__init__(source, (path.relative_to(source) for path in image_files(source)))
 
     def _bytes(self, name: str) -> bytes:
-        return (self.source / name).read_bytes()
+        return read_bytes(self.source / name)
 
 
 class _ImageZip(ImageStore):
     def __init__(self, source: Path) -> None:
         self._archives: dict[int, zipfile.ZipFile] = {}
-        with zipfile.ZipFile(source) as archive:
-            super().__init__(source, map(PurePosixPath, archive.namelist()))
+        try:
+            with zipfile.ZipFile(source) as archive:
+                names = [member.filename for member in archive.infolist() if not member.is_dir()]
+        except _DAMAGED_ZIP as error:
+            raise DatasetError(
+                f"the zip file is damaged ({error})", where=source, mend="Copy or make it again."
+            ) from error
+        super().__init__(source, filter(_is_image_name, map(PurePosixPath, names)))
 
     def _bytes(self, name: str) -> bytes:
         process = os.getpid()  # a file position must not be shared with a forked worker
-        if process not in self._archives:
-            self._archives[process] = zipfile.ZipFile(self.source)
         try:
+            if process not in self._archives:
+                self._archives[process] = zipfile.ZipFile(self.source)
             return self._archives[process].read(name)
-        except _DAMAGED_MEMBER as error:
+        except _DAMAGED_ZIP as error:
             raise DatasetError(f"{name} is damaged ({error})", where=self.source) from error

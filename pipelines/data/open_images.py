@@ -13,11 +13,14 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.config import BoxPolicy
 from pipelines.data.tables import BoolArray, FloatArray, IntArray, Table, read_table
 from pipelines.errors import DatasetError
 from pipelines.storage import atomic_path
 
-BoxPolicy: TypeAlias = Literal["error", "clip", "drop", "keep"]
+ReadPolicy: TypeAlias = BoxPolicy | Literal["keep"]
+
+_LEAST_EXTENT = 1e-6  # of the image; some 16 steps of float32, so rounding cannot close the box
 
 _IDS = ("ImageID", "LabelName")
 _CORNERS = ("XMin", "YMin", "XMax", "YMax")
@@ -109,7 +112,7 @@ class PredictionTable:
         return len(self.image)
 
 
-def read_boxes(path: Path, policy: BoxPolicy = "error") -> BoxTable:
+def read_boxes(path: Path, policy: ReadPolicy = "error") -> BoxTable:
     """Read ImageID, LabelName, XMin, XMax, YMin, YMax and, where present, IsGroupOf.
 
     Raises:
@@ -127,8 +130,8 @@ def read_boxes(path: Path, policy: BoxPolicy = "error") -> BoxTable:
     return check_boxes(boxes, policy)
 
 
-def check_boxes(table: BoxTable, policy: BoxPolicy) -> BoxTable:
-    """Treat boxes that leave the image or have no area.
+def check_boxes(table: BoxTable, policy: ReadPolicy) -> BoxTable:
+    """Treat boxes that leave the image or have no area in single precision, as training sees them.
 
     Args:
         table: The boxes.
@@ -144,7 +147,7 @@ def check_boxes(table: BoxTable, policy: BoxPolicy) -> BoxTable:
     if policy == "clip":
         table = replace(table, boxes=table.boxes.clip(0.0, 1.0))
     outside = ((table.boxes < 0) | (table.boxes > 1)).any(axis=1)
-    bad = outside | ~has_area(table.boxes)
+    bad = outside | ~_has_float32_area(table.boxes)
     if policy == "error" and bad.any():
         raise _bad_box(table, int(bad.argmax()), int(bad.sum()))
     return table.select(~bad)
@@ -155,11 +158,17 @@ def has_area(boxes: NDArray[np.floating[Any]]) -> BoolArray:
     return (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
 
 
+def _has_float32_area(boxes: FloatArray) -> BoolArray:
+    corners = boxes.astype(np.float32)
+    extents = corners[:, 2:] - corners[:, :2]
+    return (extents[:, 0] > _LEAST_EXTENT) & (extents[:, 1] > _LEAST_EXTENT)
+
+
 def _bad_box(table: BoxTable, row: int, count: int) -> DatasetError:
     values = ", ".join(
         f"{name} {value}" for name, value in zip(_CORNERS, table.boxes[row].tolist(), strict=True)
     )
-    fault = "leaves the image" if has_area(table.boxes[row : row + 1])[0] else "has no area"
+    fault = "leaves the image" if _has_float32_area(table.boxes[[row]])[0] else "has no area"
     return DatasetError(
         f"a box {fault} ({values}); {count} of {len(table)} boxes are bad",
         where=f"{table.source}:{table.lines[row]}",

@@ -100,15 +100,19 @@ def test_left_out_classes_are_not_looked_for(
 def test_a_folder_stands_for_its_images(
     artifacts: SimpleNamespace, world: SimpleNamespace, tmp_path: Path
 ) -> None:
-    """A folder's images are taken in order, other files are not, and no file is taken twice."""
+    """Its images are taken in order, other and hidden files are not, and none is taken twice."""
     for image in world.images.iterdir():
         (tmp_path / image.name).write_bytes(image.read_bytes())
     (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "._img0.jpg").write_text("what macOS leaves beside an image")
+    (tmp_path / "img9.jpg").mkdir()
     first = tmp_path / "img0.jpg"
 
     found = predict(artifacts, artifacts.head, tmp_path, first, batch_size=4)
 
-    assert [p.image for p in found] == sorted(tmp_path.glob("img*"))
+    assert [p.image for p in found] == [
+        tmp_path / f"img{i}.{'png' if i % 2 else 'jpg'}" for i in range(6)
+    ]
     assert len(found) == 6
 
 
@@ -151,3 +155,47 @@ def test_pictures_do_not_overwrite_each_other(
 
     assert not (tmp_path / "drawn").exists()
     assert len(predict(artifacts, artifacts.head, *images)) == 2
+
+
+@pytest.mark.parametrize("folder", [".", "../link"])
+def test_the_given_pictures_are_not_overwritten(
+    artifacts: SimpleNamespace, world: SimpleNamespace, tmp_path: Path, folder: str
+) -> None:
+    """Saving beside a picture of that name is refused, also through a link, and it stays."""
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    (tmp_path / "link").symlink_to(pictures)
+    content = (world.images / "img1.png").read_bytes()
+    (pictures / "img1.png").write_bytes(content)
+
+    with pytest.raises(ConfigError, match="would overwrite a picture") as error:
+        predict(artifacts, artifacts.head, pictures, save=pictures / folder)
+
+    assert "another folder" in str(error.value)
+    assert [file.read_bytes() for file in pictures.iterdir()] == [content]
+
+
+def test_photos_are_turned_upright(artifacts: SimpleNamespace, tmp_path: Path) -> None:
+    """A photo taken with the camera held upright has the size that a viewer shows."""
+    exif = Image.Exif()
+    exif[274] = 6  # EXIF orientation: turn by 90 degrees
+    Image.new("RGB", (90, 40)).save(tmp_path / "photo.jpg", exif=exif)
+
+    (found,) = predict(artifacts, artifacts.head, tmp_path / "photo.jpg")
+
+    assert (found.width, found.height) == (40, 90)
+
+
+@pytest.mark.parametrize("size", [(3000, 1), (1, 3000)])
+def test_a_picture_too_thin_to_resize_is_named(
+    artifacts: SimpleNamespace, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    """What would vanish in the detector's resizing is refused; a little thicker will do."""
+    Image.new("RGB", size).save(tmp_path / "thin.png")
+    Image.new("RGB", (size[0] + 2, size[1] + 2)).save(tmp_path / "thick.png")
+
+    with pytest.raises(DatasetError, match="too thin") as error:
+        predict(artifacts, artifacts.head, tmp_path / "thin.png")
+
+    assert error.value.where == str(tmp_path / "thin.png")
+    assert len(predict(artifacts, artifacts.head, tmp_path / "thick.png")) == 1

@@ -101,6 +101,13 @@ def test_a_bad_hierarchy_file_is_named(tmp_path: Path, content: str | None, mess
     assert caught.value.where == str(path)
 
 
+def test_a_folder_is_not_a_hierarchy(tmp_path: Path) -> None:
+    """What cannot be opened is named like any other bad file."""
+    with pytest.raises(DatasetError) as caught:
+        ClassHierarchy.from_json(tmp_path)
+    assert caught.value.where == str(tmp_path)
+
+
 @pytest.mark.real_data
 @pytest.mark.parametrize("official", [False, True])
 def test_open_images_hierarchy_equals_the_released_tables(

@@ -65,8 +65,19 @@ def test_finds_the_final_layer_of_torchvision(name: str, layer: str, in_order: b
                 "logits/ExponentialMovingAverage/biases": (5,),
                 "logits/weights": (8, 5),
                 "logits/biases": (5,),
+                "fc7/weights": (8, 8),
+                "fc7/biases": (8,),
             },
-            "logits",
+            "logits/ExponentialMovingAverage",
+        ),
+        (
+            {
+                "fc1/weights": (9, 8),
+                "fc1/ExponentialMovingAverage/weights": (9, 8),
+                "fc2/weights": (8, 5),
+                "fc2/ExponentialMovingAverage/weights": (8, 5),
+            },
+            "fc2/ExponentialMovingAverage",
         ),
         ({"fc1.weight": (9, 8), "fc2.weight": (7, 9), "fc3.weight": (5, 7)}, "fc3"),
         ({"head.weight": (5, 8), "head_dist.weight": (5, 8)}, "head"),
@@ -74,8 +85,16 @@ def test_finds_the_final_layer_of_torchvision(name: str, layer: str, in_order: b
     ],
 )
 def test_inner_and_auxiliary_layers_are_passed_over(shapes: dict[str, Shape], layer: str) -> None:
-    """Auxiliary and averaged heads, hidden layers and distillation heads are not the final one."""
+    """Auxiliary and plain heads beside an average, hidden and distillation layers are not it."""
     assert find_final_layer(shapes).chosen.layer == layer
+
+
+def test_plain_variable_can_be_asked_for() -> None:
+    """The reason says that the average was taken; naming the layer picks the plain variable."""
+    shapes = {"logits/ExponentialMovingAverage/weights": (8, 5), "logits/weights": (8, 5)}
+
+    assert "the moving average" in find_final_layer(shapes).reason
+    assert find_final_layer(shapes, layer="logits").chosen.weight == "logits/weights"
 
 
 def test_two_heads_are_not_guessed_between() -> None:

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pipelines.artifacts import ClassifierWeights
+from pipelines.classifiers.sources import read_source
 from pipelines.classifiers.state_dict import read_tensors
 from pipelines.errors import ArtifactError
 from pipelines.vocabulary import Vocabulary
@@ -100,6 +101,66 @@ def test_object_arrays_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(ArtifactError, match="numeric NumPy arrays"):
         read_tensors(tmp_path / "objects.npy")
+
+
+def test_what_is_not_numeric_in_an_archive_is_left_out(tmp_path: Path) -> None:
+    """Class names beside the rows, as text or as objects, do not hinder reading the rows."""
+    names = np.array(["cat", "dog"])
+    np.savez(tmp_path / "m.npz", weight=np.eye(2), names=names, objects=names.astype(object))
+    assert list(read_tensors(tmp_path / "m.npz")) == ["weight"]
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_big_endian_arrays_are_converted(tmp_path: Path, suffix: str) -> None:
+    """The numbers count, not their byte order."""
+    rows = np.arange(6, dtype=">f4").reshape(2, 3)
+    path = tmp_path / f"rows{suffix}"
+    if suffix == ".npy":
+        np.save(path, rows)
+    else:
+        np.savez(path, weight=rows)
+    assert read_tensors(path)["weight"].tolist() == rows.tolist()
+
+
+@pytest.mark.parametrize("suffix", [".PTH", ".Npz", ".SafeTensors"])
+def test_suffixes_may_be_in_capitals(
+    tmp_path: Path, state_dict: dict[str, Tensor], suffix: str
+) -> None:
+    """How a file's kind is written does not change it."""
+    written = _write(tmp_path / f"model{suffix.lower()}", state_dict)
+    assert read_tensors(written.rename(tmp_path / f"model{suffix}")).keys() == state_dict.keys()
+
+
+def test_folder_is_not_a_file(tmp_path: Path) -> None:
+    """A folder is said to be one, whatever its name."""
+    (tmp_path / "model.pth").mkdir()
+    for read in (read_tensors, lambda path: read_source(str(path))):
+        with pytest.raises(ArtifactError, match="a folder, not a file"):
+            read(tmp_path / "model.pth")
+
+
+@pytest.mark.filterwarnings("ignore:Validating sparse tensor:UserWarning")
+def test_sparse_tensors_are_refused(tmp_path: Path, state_dict: dict[str, Tensor]) -> None:
+    """A tensor that does not hold its numbers one by one is named."""
+    torch.save(state_dict | {"fc.mask": torch.eye(3).to_sparse()}, tmp_path / "m.pth")
+    with pytest.raises(ArtifactError, match=r"tensor 'fc\.mask' is sparse"):
+        read_tensors(tmp_path / "m.pth")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x02ccollections\nOrderedDict\nK\x01\x85R.",
+        b"\x80\x02ctorch._utils\n_rebuild_tensor\n(NNNNtR.",
+        b"\x80\x02}]K\x01s.",
+    ],
+    ids=["no mapping", "no storage", "unhashable name"],
+)
+def test_damaged_pickles_are_refused(tmp_path: Path, content: bytes) -> None:
+    """Whatever reading it raises, the user is told that the file is not whole."""
+    (tmp_path / "m.pth").write_bytes(content)
+    with pytest.raises(ArtifactError, match="not a complete PyTorch file"):
+        read_tensors(tmp_path / "m.pth")
 
 
 def test_missing_unknown_and_empty_files_are_refused(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.data.class_files import read_vocabulary
+from pipelines.data.class_files import read_subset, read_vocabulary
 from pipelines.errors import DatasetError, MismatchError
 
 
@@ -40,6 +40,24 @@ def test_plain_list_with_mixed_line_ends(tmp_path: Path) -> None:
     """Ids come one a line, whatever ends the line, and name themselves."""
     vocabulary = read_vocabulary(_write(tmp_path, "/m/1\r/m/2\n/m/3\r\n\n/m/4"))
     assert vocabulary.ids == vocabulary.names == ("/m/1", "/m/2", "/m/3", "/m/4")
+
+
+@pytest.mark.parametrize("header", ["LabelName", "MID", "id", "class", "ln"])
+def test_one_column_can_have_a_header(tmp_path: Path, header: str) -> None:
+    """The name of the only column is not a class; the ids name themselves."""
+    vocabulary = read_vocabulary(_write(tmp_path, f"{header}\n/m/1\n/m/2\n"))
+    assert vocabulary.ids == vocabulary.names == ("/m/1", "/m/2")
+
+
+def test_a_subset_keeps_its_order_and_needs_no_index(tmp_path: Path) -> None:
+    """Lines taken from an indexed list choose classes, but are not a list of their own."""
+    path = _write(tmp_path, "Index,LabelName,DisplayName\n7,/m/7,Emu\n3,/m/3,Cat\n")
+
+    subset = read_subset(path)
+
+    assert (subset.ids, subset.names) == (("/m/7", "/m/3"), ("Emu", "Cat"))
+    with pytest.raises(DatasetError, match="Index '7' is not in"):
+        read_vocabulary(path)
 
 
 def test_names_are_joined_by_id(tmp_path: Path) -> None:
@@ -87,7 +105,13 @@ def test_bad_lines_are_named(tmp_path: Path, text: str, line: int, problem: str)
 
 @pytest.mark.parametrize(
     ("data", "problem"),
-    [(b"", "empty"), (b"\n\n", "empty"), (b"\xff\xfe\x00", "not a class list"), (None, "no such")],
+    [
+        (b"", "empty"),
+        (b"\n\n", "empty"),
+        (b"LabelName\n", "no row"),
+        (b"\xff\xfe\x00", "not a class list"),
+        (None, "no such"),
+    ],
 )
 def test_bad_files_are_named(tmp_path: Path, data: bytes | None, problem: str) -> None:
     """A file that holds no list at all is refused as a whole."""

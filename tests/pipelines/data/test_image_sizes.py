@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.data.image_sizes import ImageSizes, read_image_sizes
-from pipelines.errors import DatasetError, MismatchError
+from pipelines.data.image_sizes import ImageSizes, parse_image_sizes, read_image_sizes
+from pipelines.errors import ConfigError, DatasetError, MismatchError
 
 
 @pytest.fixture
@@ -27,6 +27,21 @@ def test_heights_come_before_widths(size_file: Path) -> None:
 def test_one_size_can_serve_all_images() -> None:
     """Then no image is unknown."""
     assert ImageSizes.uniform(height=3, width=4).of(["a", "b"]).tolist() == [[3, 4], [3, 4]]
+
+
+def test_one_size_is_written_width_first(size_file: Path) -> None:
+    """As screens and cameras do; anything else is the path of a file."""
+    assert parse_image_sizes("1024x768").of(["a"]).tolist() == [[768, 1024]]
+    assert parse_image_sizes(str(size_file)).of(["a"]).tolist() == [[20, 30]]
+
+
+@pytest.mark.parametrize(
+    "text", ["0x0", "5x0", "\N{SUPERSCRIPT TWO}x3", "5x-3", "5x5\n", "", "none.csv"]
+)
+def test_neither_a_size_nor_a_file_is_refused(text: str) -> None:
+    """Both sides are positive whole numbers in plain digits."""
+    with pytest.raises(ConfigError, match="neither WIDTHxHEIGHT in pixels nor a file"):
+        parse_image_sizes(text)
 
 
 def test_an_unlisted_image_is_refused(size_file: Path) -> None:

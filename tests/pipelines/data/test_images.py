@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines.data.images import decode, open_images
+from pipelines.data.images import decode, image_files, open_images
 from pipelines.errors import DatasetError
 
 HEIGHT, WIDTH = 5, 7
@@ -90,6 +90,52 @@ def test_neither_folder_nor_archive(tmp_path: Path) -> None:
         open_images(tmp_path / "file")
     with pytest.raises(DatasetError, match="no such folder or zip file"):
         open_images(tmp_path / "none")
+
+
+def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
+    """An archive whose list of members is damaged is an error of the dataset."""
+    path = zip_of(tmp_path, {f"{name}.png": encoded() for name in "abc"})
+    content = path.read_bytes()
+    end = content.rindex(b"PK\5\6")
+    path.write_bytes(content[: end - 60] + bytes(60) + content[end:])
+
+    with pytest.raises(DatasetError, match="the zip file is damaged") as error:
+        open_images(path)
+    assert error.value.where == str(path)
+
+
+def test_a_folder_is_not_an_image(tmp_path: Path) -> None:
+    """Whatever it is called, in a folder and in an archive."""
+    folder = folder_of(tmp_path, {"a.png": encoded()})
+    (folder / "img0.jpg").mkdir()
+    archive = zip_of(tmp_path, {"a.png": encoded(), "img0.jpg/": b""})
+
+    assert open_images(folder).ids == open_images(archive).ids == ("a",)
+    assert image_files(folder) == [folder / "a.png"]
+
+
+def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """A file that went away or is closed to the user is an error of the dataset."""
+    folder = folder_of(tmp_path, {"a.png": encoded()})
+    images = open_images(folder)
+    (folder / "a.png").unlink()
+    (folder / "a.png").mkdir()
+
+    with pytest.raises(DatasetError, match="the image cannot be read") as error:
+        images.read("a")
+    assert error.value.where == str(folder / "a.png")
+
+
+def test_only_pictures_are_turned_upright(tmp_path: Path) -> None:
+    """The boxes of a dataset refer to the stored pixels; a picture is shown as it was taken."""
+    exif = Image.Exif()
+    exif[274] = 6  # EXIF orientation: the stored rows are the picture's columns
+    content = encoded(exif=exif)
+    stored = torch.from_numpy(PIXELS).permute(2, 0, 1)
+
+    assert torch.equal(decode(content, "a"), stored)
+    assert torch.equal(decode(content, "a", upright=True), stored.rot90(-1, (1, 2)))
+    assert torch.equal(open_images(folder_of(tmp_path, {"a.png": content})).read("a"), stored)
 
 
 def test_a_damaged_member_is_named(tmp_path: Path) -> None:

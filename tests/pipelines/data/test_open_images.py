@@ -11,6 +11,7 @@ from pipelines.data.open_images import (
     BoxTable,
     PredictionTable,
     check_boxes,
+    has_area,
     read_boxes,
     read_image_labels,
     read_predictions,
@@ -100,6 +101,30 @@ def test_clipped_boxes_pass_the_check(corners: list[list[float]]) -> None:
     for policy in ("clip", "drop"):
         treated = check_boxes(table, policy)
         assert len(check_boxes(treated, "error")) == len(treated)
+
+
+@given(st.tuples(st.floats(0, 1), st.floats(0, 1e-5) | st.just(1e-12)), st.integers(1, 20_000))
+def test_checked_boxes_keep_their_area_in_training(extent: tuple[float, float], width: int) -> None:
+    """A box that passed has area in float32 pixels too, also when it is mirrored."""
+    start, length = extent
+    corners = np.array([[start, 0.25, min(start + length, 1.0), 0.75]])
+    zero = np.zeros(1, np.int64)
+    table = BoxTable(("i",), zero, ("c",), zero, corners, zero > 0, Path("b.csv"), zero)
+
+    left, right = (check_boxes(table, "drop").boxes[:, [0, 2]].astype(np.float32) * width).T
+
+    assert (left < right).all()
+    assert (width - right < width - left).all()
+
+
+def test_boxes_too_thin_for_training_are_refused(tmp_path: Path) -> None:
+    """The metrics keep such a box, as the official evaluators do."""
+    path = tmp_path / "boxes.csv"
+    path.write_text(f"{HEADER}\ni,x,/m/a,1,0.5,0.500000000001,0,1\n")
+
+    assert has_area(read_boxes(path, "keep").boxes).all()
+    with pytest.raises(DatasetError, match=r"boxes\.csv:2: a box has no area"):
+        read_boxes(path)
 
 
 def test_image_labels_are_present_or_absent(tmp_path: Path) -> None:
