@@ -9,9 +9,9 @@ import numpy as np
 from pipelines.artifacts import DetectionHead
 from pipelines.config import Metric
 from pipelines.data.class_choice import GROUPS, choose_rows
-from pipelines.data.class_files import read_vocabulary
+from pipelines.data.class_files import read_subset
 from pipelines.data.expansion import expand_boxes, expand_image_labels
-from pipelines.data.image_sizes import ImageSizes, read_image_sizes
+from pipelines.data.image_sizes import ImageSizes, parse_image_sizes
 from pipelines.data.images import ImageStore, open_images
 from pipelines.data.open_images import (
     BoxTable,
@@ -255,10 +255,7 @@ def _image_sizes(given: str | None, metric: Metric) -> ImageSizes:
             "the metric aewtn-release counts in pixels and needs the images' sizes",
             mend="Give --image-sizes 1024x768, or a file of ImageID,height,width lines.",
         )
-    width, separator, height = given.partition("x")
-    if separator and width.isdigit() and height.isdigit():
-        return ImageSizes.uniform(int(height), int(width))
-    return read_image_sizes(Path(given))
+    return parse_image_sizes(given)
 
 
 def _evaluated_classes(
@@ -275,7 +272,7 @@ def _evaluated_classes(
             mend="Give --head too, or a file of class ids.",
         )
     if classes is not None:
-        vocabulary = read_vocabulary(Path(classes))
+        vocabulary = read_subset(Path(classes))
     else:
         vocabulary = Vocabulary(boxes.class_ids, boxes.class_ids)
     if known is None:

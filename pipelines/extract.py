@@ -18,6 +18,7 @@ from pipelines.classifiers.sources import ClassifierSource, read_source
 from pipelines.data.class_files import read_vocabulary
 from pipelines.errors import ArtifactError, ConfigError, MismatchError
 from pipelines.provenance import Provenance, parent, provenance_of
+from pipelines.storage import refuse_to_replace
 from pipelines.vocabulary import Vocabulary
 
 
@@ -105,6 +106,7 @@ def extract_weights(
     """
     listed = _read_classes(classes, class_names)
     read = read_source(source)
+    refuse_to_replace(output, [*read.files, classes, class_names, feature_space_of])
     final = find_final_layer(
         {name: tuple(t.shape) for name, t in read.tensors.items() if t.is_floating_point()},
         layer=layer,

@@ -99,10 +99,8 @@ def predict_images(
 
     def stream() -> Iterator[tuple[str, Tensor]]:
         for file in files:
-            picture = decode(read_bytes(file), file, upright=True)
-            _refuse_thin(file, picture, model.transform.max_size)
-            pictures[str(file)] = picture
-            yield str(file), picture
+            pictures[str(file)] = decode(read_bytes(file), file, upright=True)
+            yield str(file), pictures[str(file)]
 
     for found in detect(model, stream(), target, batch_size):
         picture = pictures.pop(found.image_id)
@@ -141,18 +139,6 @@ def _refuse_overwriting(files: Sequence[Path], save: Path) -> None:
                 where=_drawing_path(file, save),
                 mend="Save the drawings in another folder.",
             )
-
-
-def _refuse_thin(file: Path, picture: Tensor, max_size: int) -> None:
-    """Raise DatasetError if nothing is left of the shorter side in the detector's resizing."""
-    shorter, longer = sorted(picture.shape[1:])
-    if int(shorter * (max_size / longer)) < 1:
-        raise DatasetError(
-            f"the image is too thin ({picture.shape[2]} x {picture.shape[1]} pixels): no pixel of "
-            f"its shorter side is left when its longer side is resized to {max_size}",
-            where=file,
-            mend="Crop the picture or leave it out.",
-        )
 
 
 def _describe(

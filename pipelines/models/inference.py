@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
+from pipelines.errors import DatasetError
 from pipelines.models.postprocess import Detections
 
 
@@ -42,10 +43,27 @@ def detect(
         images: Pairs of an id and a uint8 RGB image ``[3, H, W]``.
         device: Where the model is.
         batch_size: Images a pass.
+
+    Raises:
+        DatasetError: If an image is too thin to be resized.
     """
     remaining = iter(images)
     while batch := list(islice(remaining, batch_size)):
+        for image_id, image in batch:
+            _refuse_thin(image_id, image, model.transform.max_size)
         outputs = model([image.to(device).float() / 255 for _, image in batch])
         for (image_id, image), output in zip(batch, outputs, strict=True):
             parts = (output[name].cpu() for name in ("boxes", "scores", "labels"))
             yield ImageDetections(image_id, (image.shape[1], image.shape[2]), Detections(*parts))
+
+
+def _refuse_thin(image_id: str, image: Tensor, max_size: int) -> None:
+    """Raise DatasetError if nothing is left of the shorter side in the detector's resizing."""
+    shorter, longer = sorted(image.shape[1:])
+    if int(shorter * (max_size / longer)) < 1:
+        raise DatasetError(
+            f"the image is too thin ({image.shape[2]} x {image.shape[1]} pixels): no pixel of its "
+            f"shorter side is left when its longer side is resized to {max_size}",
+            where=image_id,
+            mend="Crop the picture or leave it out.",
+        )

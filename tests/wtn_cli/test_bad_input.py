@@ -321,6 +321,8 @@ CASES = [
          ("{bad}:4: the box", "not pixels")),
     Case("output that is the input", copied("checkpoint"), "export-head {bad} -o {bad}", 2,
          ("{bad}: the output would replace an input",)),
+    Case("rows that would replace their network", copied("state_dict"),
+         "extract-weights {bad} -o {bad}", 2, ("{bad}: the output would replace an input",)),
     Case("sizes of images for a detector", text("unused", ""),
          "evaluate --checkpoint {checkpoint} --head {head} --images {images} --boxes {boxes} "
          "--image-sizes 64x64", 2, ("--image-sizes is for --predictions",)),
