@@ -13,53 +13,62 @@ from wtn_cli.options import AsJson, BatchSize, Device
 if TYPE_CHECKING:
     from pipelines.metrics.report import EvaluateReport
 
+Boxes = Annotated[Path, typer.Option(help="Open Images box CSV: the ground truth.")]
+Checkpoint = Annotated[Path | None, typer.Option(help="A detector made by: wtn train")]
+Head = Annotated[Path | None, typer.Option(help="Its head, made by: wtn export-head")]
+Images = Annotated[Path | None, typer.Option(help="Folder or zip of `<ImageID>.jpg`.")]
+Predictions = Annotated[
+    Path | None,
+    typer.Option(
+        help="Score this file instead of a detector: "
+        "ImageID, LabelName, Score, XMin, XMax, YMin, YMax."
+    ),
+]
+ImageLabels = Annotated[
+    Path | None,
+    typer.Option(help="Verified image-level labels CSV; without it, boxes are exhaustive."),
+]
+Hierarchy = Annotated[Path | None, typer.Option(help="Hierarchy JSON; expands boxes and labels.")]
+MetricName = Annotated[
+    str, typer.Option(help="oid (Open Images challenge) or aewtn-release (the paper's code).")
+]
+Classes = Annotated[
+    str | None,
+    typer.Option(
+        metavar="GROUP|FILE",
+        help="Detect and score only these: all, seen, novel, other, detection, or a file.",
+    ),
+]
+GroupOfWeight = Annotated[float, typer.Option(min=0.0, help="Worth of a group-of box under oid.")]
+ImageSizes = Annotated[
+    str | None,
+    typer.Option(help="For aewtn-release on predictions: WIDTHxHEIGHT, or a sizes file."),
+]
+PerClass = Annotated[Path | None, typer.Option(help="Write a CSV with one row a class.")]
+SavePredictions = Annotated[
+    Path | None, typer.Option(help="Write the detections as a challenge CSV.")
+]
+DetectionsPerImage = Annotated[
+    int | None,
+    typer.Option("--max-detections", min=1, help="Keep so many an image (run's setting)."),
+]
+
 
 def evaluate(
-    boxes: Annotated[Path, typer.Option(help="Open Images box CSV: the ground truth.")],
-    checkpoint: Annotated[Path | None, typer.Option(help="A detector made by: wtn train")] = None,
-    head: Annotated[Path | None, typer.Option(help="Its head, made by: wtn export-head")] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder or zip of `<ImageID>.jpg`.")] = None,
-    predictions: Annotated[
-        Path | None,
-        typer.Option(
-            help="Score this file instead of a detector: "
-            "ImageID, LabelName, Score, XMin, XMax, YMin, YMax."
-        ),
-    ] = None,
-    image_labels: Annotated[
-        Path | None,
-        typer.Option(help="Verified image-level labels CSV; without it, boxes are exhaustive."),
-    ] = None,
-    hierarchy: Annotated[
-        Path | None, typer.Option(help="Hierarchy JSON; expands boxes and labels.")
-    ] = None,
-    metric: Annotated[
-        str, typer.Option(help="oid (Open Images challenge) or aewtn-release (the paper's code).")
-    ] = "oid",
-    classes: Annotated[
-        str | None,
-        typer.Option(
-            metavar="GROUP|FILE",
-            help="Detect and score only these: all, seen, novel, other, detection, or a file.",
-        ),
-    ] = None,
-    group_of_weight: Annotated[
-        float, typer.Option(min=0.0, help="Worth of a group-of box under oid.")
-    ] = 1.0,
-    image_sizes: Annotated[
-        str | None,
-        typer.Option(help="For aewtn-release on predictions: WIDTHxHEIGHT, or a sizes file."),
-    ] = None,
-    per_class: Annotated[
-        Path | None, typer.Option(help="Write a CSV with one row a class.")
-    ] = None,
-    save_predictions: Annotated[
-        Path | None, typer.Option(help="Write the detections as a challenge CSV.")
-    ] = None,
-    detections_per_image: Annotated[
-        int | None,
-        typer.Option("--max-detections", min=1, help="Keep so many an image (run's setting)."),
-    ] = None,
+    boxes: Boxes,
+    checkpoint: Checkpoint = None,
+    head: Head = None,
+    images: Images = None,
+    predictions: Predictions = None,
+    image_labels: ImageLabels = None,
+    hierarchy: Hierarchy = None,
+    metric: MetricName = "oid",
+    classes: Classes = None,
+    group_of_weight: GroupOfWeight = 1.0,
+    image_sizes: ImageSizes = None,
+    per_class: PerClass = None,
+    save_predictions: SavePredictions = None,
+    detections_per_image: DetectionsPerImage = None,
     device: Device = "auto",
     batch_size: BatchSize = 4,
     as_json: AsJson = False,
@@ -72,11 +81,7 @@ def evaluate(
     Example: `wtn evaluate --predictions predictions.csv --boxes val-boxes.csv
     --image-labels val-labels.csv --json`
     """
-    from pipelines.evaluate import (
-        GroundTruth,
-        evaluate_detector,
-        evaluate_predictions,
-    )
+    from pipelines.evaluate import GroundTruth, evaluate_detector, evaluate_predictions
     from pipelines.metrics.report import write_per_class
 
     chosen = _metric(metric)

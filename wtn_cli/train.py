@@ -13,46 +13,61 @@ if TYPE_CHECKING:
     from pipelines.train import TrainReport
     from pipelines.training.loop import StepRecord
 
+Classifier = Annotated[Path | None, typer.Option(help="Made by: wtn extract-weights")]
+Images = Annotated[Path | None, typer.Option(help="Folder or zip of `<ImageID>.jpg`.")]
+Boxes = Annotated[Path | None, typer.Option(help="Open Images box CSV.")]
+Classes = Annotated[Path | None, typer.Option(help="Order and names of the classes.")]
+Hierarchy = Annotated[Path | None, typer.Option(help="Open Images hierarchy JSON.")]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", help="Run folder: settings, metrics, checkpoint.")
+]
+Config = Annotated[
+    Path | None, typer.Option(help="TOML settings file, such as the settings.toml of a run.")
+]
+Assign = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Any setting; wins over --config."),
+]
+Method = Annotated[str | None, typer.Option(help="faster-rcnn, wtn, wtn+ or ae-wtn (default).")]
+Backbone = Annotated[
+    str | None, typer.Option(help="resnet50 (default), resnet18, mobilenet_v2 or tiny.")
+]
+BackboneWeights = Annotated[
+    str | None, typer.Option(help="State dict of the classifier, or torchvision:NAME@WEIGHTS.")
+]
+Iterations = Annotated[int | None, typer.Option(help="Optimiser steps (180000).")]
+BatchSize = Annotated[int | None, typer.Option(help="Images a step (8).")]
+BoxPolicy = Annotated[str | None, typer.Option(help="Bad boxes: error (default), clip or drop.")]
+Seed = Annotated[int | None, typer.Option(help="Of everything random (0).")]
+Device = Annotated[str | None, typer.Option(help="auto (default), cpu, cuda, cuda:1.")]
+ShowConfig = Annotated[
+    bool,
+    typer.Option("--show-config", metavar="", help="Print every setting as TOML, and stop."),
+]
+Force = Annotated[
+    bool, typer.Option("--force", metavar="", help="Replace the run that is in the folder.")
+]
+
 
 def train(
-    classifier: Annotated[Path | None, typer.Option(help="Made by: wtn extract-weights")] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder or zip of `<ImageID>.jpg`.")] = None,
-    boxes: Annotated[Path | None, typer.Option(help="Open Images box CSV.")] = None,
-    classes: Annotated[Path | None, typer.Option(help="Order and names of the classes.")] = None,
-    hierarchy: Annotated[Path | None, typer.Option(help="Open Images hierarchy JSON.")] = None,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Run folder: settings, metrics, checkpoint.")
-    ] = Path("run"),
-    config: Annotated[
-        Path | None, typer.Option(help="TOML settings file, such as the settings.toml of a run.")
-    ] = None,
-    assign: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any setting; wins over --config."),
-    ] = None,
-    method: Annotated[
-        str | None, typer.Option(help="faster-rcnn, wtn, wtn+ or ae-wtn (default).")
-    ] = None,
-    backbone: Annotated[
-        str | None, typer.Option(help="resnet50 (default), resnet18, mobilenet_v2 or tiny.")
-    ] = None,
-    backbone_weights: Annotated[
-        str | None, typer.Option(help="State dict of the classifier, or torchvision:NAME@WEIGHTS.")
-    ] = None,
-    iterations: Annotated[int | None, typer.Option(help="Optimiser steps (180000).")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images a step (8).")] = None,
-    box_policy: Annotated[
-        str | None, typer.Option(help="Bad boxes: error (default), clip or drop.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything random (0).")] = None,
-    device: Annotated[str | None, typer.Option(help="auto (default), cpu, cuda, cuda:1.")] = None,
-    show_config: Annotated[
-        bool,
-        typer.Option("--show-config", metavar="", help="Print every setting as TOML, and stop."),
-    ] = False,
-    force: Annotated[
-        bool, typer.Option("--force", metavar="", help="Replace the run that is in the folder.")
-    ] = False,
+    classifier: Classifier = None,
+    images: Images = None,
+    boxes: Boxes = None,
+    classes: Classes = None,
+    hierarchy: Hierarchy = None,
+    output: Output = Path("run"),
+    config: Config = None,
+    assign: Assign = None,
+    method: Method = None,
+    backbone: Backbone = None,
+    backbone_weights: BackboneWeights = None,
+    iterations: Iterations = None,
+    batch_size: BatchSize = None,
+    box_policy: BoxPolicy = None,
+    seed: Seed = None,
+    device: Device = None,
+    show_config: ShowConfig = False,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Train Faster R-CNN jointly with a weight transfer network.
