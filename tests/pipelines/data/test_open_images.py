@@ -204,3 +204,15 @@ def test_visual_genome_boxes_are_read(real_data: Path) -> None:
 
     assert (len(table), len(table.image_ids), len(table.class_ids)) == (39_784, 24_690, 200)
     assert len(check_boxes(table, "drop")) == 39_784 - 52
+
+
+@pytest.mark.real_data
+def test_the_novel_image_labels_of_open_images(real_data: Path) -> None:
+    """The released labels of the 57 novel classes: 28,786 present and 15,699 absent."""
+    path = real_data / "open-images" / "novel-annotations-imagelevel_expanded.csv"
+
+    labels = read_image_labels(path)
+
+    assert (len(labels), len(labels.image_ids), len(labels.class_ids)) == (44_485, 27_164, 57)
+    assert (int(labels.positive.sum()), int((~labels.positive).sum())) == (28_786, 15_699)
+    assert len({labels.image_ids[i] for i in labels.image[~labels.positive]}) == 12_294
