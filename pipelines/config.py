@@ -91,9 +91,11 @@ class DetectorSettings(Settings):
     detections_per_image: Positive = 500
 
     @model_validator(mode="after")
-    def _five_levels(self) -> Self:
+    def _fits_together(self) -> Self:
         if len(self.anchor_sizes) != 5:
             raise ValueError("anchor_sizes needs five numbers, one for each pyramid level")
+        if self.max_size < self.min_size:
+            raise ValueError("max_size must not be less than min_size")
         return self
 
 

@@ -167,6 +167,10 @@ def expect_shape(path: Path, name: str, tensor: Tensor, shape: tuple[int | None,
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
+    if path.is_dir():
+        inside = sorted(file.name for file in path.glob("*.safetensors"))
+        mend = f"In it is {inside[0]}." if inside else None
+        raise ArtifactError("a folder, not a file", where=path, mend=mend)
     if not path.is_file():
         raise ArtifactError("no such file", where=path)
     try:

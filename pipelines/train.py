@@ -128,6 +128,8 @@ def _follow(
     taken, losses = 0, {}
     try:
         for taken, record in steps:
+            if taken == 1:
+                folder.start()  # not before: a run that fails at once leaves nothing
             if record is not None:
                 losses = record.losses
                 folder.log(record)
@@ -164,7 +166,7 @@ def _save(folder: RunFolder, model: GeneralizedRCNN, taken: int) -> None:
         raise RunError(
             f"{bad[0]} is not finite after iteration {taken} ({len(bad)} of {len(state)} tensors)",
             where=folder.checkpoint,
-            mend="The checkpoint was left as it was. Lower optimizer.learning_rate.",
+            mend="Nothing was saved. Lower optimizer.learning_rate.",
         )
     folder.save(state, taken)
 

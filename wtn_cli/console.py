@@ -113,9 +113,10 @@ class ProgressLine:
 
         Without ``seconds_left`` the time left is judged by the time taken so far.
         """
-        if seconds_left is None:
-            seconds_left = (time.monotonic() - self._started) / max(done, 1) * (total - done)
-        eta = str(timedelta(seconds=round(seconds_left)))
+        elapsed = time.monotonic() - self._started
+        if seconds_left is None and (elapsed > 1 or done == total):
+            seconds_left = elapsed / max(done, 1) * (total - done)
+        eta = "-" if seconds_left is None else str(timedelta(seconds=round(seconds_left)))
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, completed=done, total=total, detail=detail, eta=eta)
             return

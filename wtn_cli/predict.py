@@ -54,7 +54,8 @@ def predict(
         return
     for prediction in predictions:
         drawn = f" -> {prediction.picture}" if prediction.picture else ""
-        console.say(f"{prediction.image}: {len(prediction.detections)} objects{drawn}")
+        count = f"{len(prediction.detections)} objects above {score_threshold}"
+        console.say(f"{prediction.image}: {count}{drawn}")
         for found in prediction.detections:
             box = ", ".join(f"{coordinate:.0f}" for coordinate in found.box)
             console.say(f"  {found.score:.3f}  {found.name} ({found.group})  [{box}]")

@@ -1,5 +1,7 @@
 """Classifiers that torchvision publishes: ``torchvision:NAME[@WEIGHTS]``."""
 
+import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +44,8 @@ def read_published(source: str) -> PublishedClassifier:
     weights = _find_weights(name, weights_name or "DEFAULT")
     path = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
     try:
-        model = models.get_model(name, weights=weights, progress=False)
+        with redirect_stdout(sys.stderr):  # torch.hub announces a download on stdout
+            model = models.get_model(name, weights=weights, progress=False)
     except OSError as error:  # urllib's errors are OSErrors
         raise ArtifactError(
             f"the weights cannot be downloaded ({error})",

@@ -101,6 +101,8 @@ def _read_rows(path: Path) -> Iterator[_Row]:
                     yield _Row(reader.line_num, [cell.strip() for cell in cells])
     except FileNotFoundError as error:
         raise DatasetError("no such file", where=path) from error
+    except IsADirectoryError as error:
+        raise DatasetError("a folder, not a class list", where=path, mend=_EXPECTED) from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"not a class list ({error})", where=path, mend=_EXPECTED) from error
 

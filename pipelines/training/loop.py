@@ -65,7 +65,8 @@ def run_training(
         log_every: Steps a record.
 
     Yields:
-        After every step, the number of steps taken, and every ``log_every`` steps a record.
+        After every step, the number of steps taken, and a record after the first, the last, and
+        every ``log_every`` steps.
 
     Raises:
         RunError: At the first loss that is not finite, before it reaches the weights.
@@ -84,7 +85,7 @@ def run_training(
         optimizers.zero_grad()
         total.backward()
         optimizers.step()
-        if iteration % log_every == 0 or iteration == len(loader):
+        if iteration in (1, len(loader)) or iteration % log_every == 0:
             yield iteration, _record(window, iteration, len(loader), rates)
             window = _Window()
         else:

@@ -14,13 +14,14 @@ from pipelines.training.loop import StepRecord
 from pipelines.vocabulary import Vocabulary
 
 CHECKPOINT = "checkpoint.safetensors"
+PREVIOUS = "previous-checkpoint.safetensors"
 
 
 class RunFolder:
-    """The folder of one run; opening it starts ``settings.toml`` and ``metrics.jsonl`` afresh.
+    """The folder of one run: ``settings.toml``, ``metrics.jsonl`` and the checkpoint.
 
     Args:
-        folder: Made if it does not exist.
+        folder: Made when the run starts.
         settings: The resolved settings.
         classifier: What the detector learns from.
         detection: The D classes.
@@ -39,8 +40,14 @@ class RunFolder:
         self._config = settings.model_dump(mode="json", exclude_none=True)
         self._metrics = folder / "metrics.jsonl"
         self.checkpoint = folder / CHECKPOINT
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "settings.toml").write_text(settings.as_toml())
+        self._folder, self._settings = folder, settings
+
+    def start(self) -> None:
+        """Begin the run's files; the checkpoint of a run before it is set aside."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if self.checkpoint.exists():
+            self.checkpoint.replace(self._folder / PREVIOUS)
+        (self._folder / "settings.toml").write_text(self._settings.as_toml())
         self._metrics.write_text("")
 
     def log(self, record: StepRecord) -> None:

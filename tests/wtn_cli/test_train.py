@@ -40,7 +40,7 @@ def test_a_finished_run_is_not_overwritten(wtn: Wtn, settings_toml: Path, run: P
 
 
 def test_a_loss_that_explodes_ends_the_run(wtn: Wtn, settings_toml: Path, run: Path) -> None:
-    """The losses are named, the exit code is 1, and the checkpoint from before stays."""
+    """The losses are named, the exit code is 1, and the checkpoint from before is set aside."""
     before = (run / "checkpoint.safetensors").read_bytes()
 
     ended = wtn("train", "--config", settings_toml, "--force", "-o", run,
@@ -49,11 +49,12 @@ def test_a_loss_that_explodes_ends_the_run(wtn: Wtn, settings_toml: Path, run: P
     assert (ended.returncode, ended.stdout) == (1, "")
     assert "Error: loss_classifier and " in ended.stderr
     assert "is not finite at iteration 2\nLower optimizer.learning_rate" in ended.stderr
-    assert (run / "checkpoint.safetensors").read_bytes() == before
+    assert (run / "previous-checkpoint.safetensors").read_bytes() == before
+    assert not (run / "checkpoint.safetensors").exists()
 
 
 def test_weights_that_explode_are_not_saved(wtn: Wtn, settings_toml: Path, run: Path) -> None:
-    """When the last step ruins the weights, the checkpoint from before stays."""
+    """When the last step ruins the weights, there is only the checkpoint from before."""
     before = (run / "checkpoint.safetensors").read_bytes()
 
     ended = wtn("train", "--config", settings_toml, "--force", "-o", run, "--iterations", 1,
@@ -62,7 +63,24 @@ def test_weights_that_explode_are_not_saved(wtn: Wtn, settings_toml: Path, run: 
 
     assert ended.returncode == 1
     assert "is not finite after iteration 1 (" in ended.stderr
-    assert (run / "checkpoint.safetensors").read_bytes() == before
+    assert (run / "previous-checkpoint.safetensors").read_bytes() == before
+    assert not (run / "checkpoint.safetensors").exists()
+
+
+def test_a_run_that_fails_at_once_leaves_the_old_one(
+    wtn: Wtn, settings_toml: Path, run: Path, tmp_path: Path
+) -> None:
+    """With --force nothing in the folder changes before the first step is taken."""
+    before = {file.name: file.read_bytes() for file in run.iterdir()}
+    images = tmp_path / "images"
+    images.mkdir()
+    for number in range(6):
+        (images / f"img{number}.png").write_bytes(b"broken")
+
+    ended = wtn("train", "--config", settings_toml, "--images", images, "--force", "-o", run)
+
+    assert ended.returncode == 3
+    assert {file.name: file.read_bytes() for file in run.iterdir()} == before
 
 
 def test_ctrl_c_saves_a_detector_that_exports(

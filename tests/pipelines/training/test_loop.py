@@ -43,15 +43,17 @@ def steps(model: Model, images: int, log_every: int) -> list[tuple[int, StepReco
 
 
 def test_records_average_over_their_window() -> None:
-    """A record comes every few steps and at the end, with the mean of each loss since the last."""
-    found = steps(Model(), images=10, log_every=2)
+    """A record comes first, last and in between, with the mean of each loss since the last."""
+    found = steps(Model(), images=10, log_every=3)
 
     records = [record for _, record in found if record is not None]
     assert [taken for taken, _ in found] == [1, 2, 3, 4, 5]
-    assert [record.iteration for record in records] == [2, 4, 5]
-    first = (2.0**2 + (2 - 0.04) ** 2) / 2  # one step of rate 0.01 moves the weight by 0.04
-    assert records[0].losses["loss_a"] == pytest.approx(first)
-    assert records[0].losses["loss"] == pytest.approx(first)
+    assert [record.iteration for record in records] == [1, 3, 5]
+    assert records[0].losses["loss_a"] == pytest.approx(4)
+    distances = [2.0 * 0.98**step for step in range(3)]  # a step of rate 0.01 goes 2 % of the way
+    window = (distances[1] ** 2 + distances[2] ** 2) / 2
+    assert records[1].losses["loss_a"] == pytest.approx(window)
+    assert records[1].losses["loss"] == pytest.approx(window)
     assert records[-1].seconds_left == 0
     assert records[0].images_per_second > 0
 
