@@ -66,9 +66,12 @@ def find_final_layer(
     if layer is not None:
         return FinalLayer(_named(layer, ranked, shapes, where), "named by the user", ranked)
     if not ranked:
+        found = ", ".join(f"{name} {list(shape)}" for name, shape in list(shapes.items())[:4])
         raise ArtifactError(
-            "no floating-point tensor can be a final layer (a matrix or a 1x1 convolution)",
+            "no floating-point tensor can be a final layer (a matrix or a 1x1 convolution); "
+            f"found {found or 'none'}",
             where=where,
+            mend="Rows come as [classes, features]; a single one has the shape [1, features].",
         )
     rivals = [c for c in ranked if ranked[0].score - c.score < _CLEAR_LEAD]
     if len(rivals) > 1:
