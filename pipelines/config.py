@@ -221,18 +221,28 @@ def load_settings(
     for key, value in (flags or {}).items():
         if value is not None:
             _assign(tree, key, value)
+    return validate_settings(tree, file, from_file)
+
+
+def validate_settings(
+    tree: Mapping[str, Any],
+    file: Path | None = None,
+    from_file: Mapping[str, Any] | None = None,
+) -> TrainSettings:
+    """Return the settings in a nested mapping.
+
+    Args:
+        tree: All settings.
+        file: Where some of them were read, for the message.
+        from_file: Those that were read there.
+
+    Raises:
+        ConfigError: As :func:`load_settings`.
+    """
     try:
         return TrainSettings.model_validate(tree)
     except ValidationError as error:
-        raise _as_config_error(error, file, from_file) from error
-
-
-def validate_settings(tree: Mapping[str, Any]) -> TrainSettings:
-    """Return the settings in a nested mapping; raises ConfigError as :func:`load_settings`."""
-    try:
-        return TrainSettings.model_validate(tree)
-    except ValidationError as error:
-        raise _as_config_error(error) from error
+        raise _as_config_error(error, file, from_file or {}) from error
 
 
 def _read_file(file: Path) -> dict[str, Any]:
@@ -262,7 +272,7 @@ def _assign(tree: dict[str, Any], key: str, value: object) -> None:
 
 
 def _as_config_error(
-    error: ValidationError, file: Path | None = None, from_file: Mapping[str, Any] | None = None
+    error: ValidationError, file: Path | None, from_file: Mapping[str, Any]
 ) -> ConfigError:
     """Report the first problem; an unknown key before a missing one, which it may explain.
 
@@ -270,7 +280,7 @@ def _as_config_error(
     """
     first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in first["loc"])
-    where = file if _value_at(from_file or {}, first["loc"]) == first["input"] else None
+    where = file if _value_at(from_file, first["loc"]) == first["input"] else None
     if first["type"] == "extra_forbidden":
         *groups, last = first["loc"]
         known = sorted(_group_at(groups).model_fields)

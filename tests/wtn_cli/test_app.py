@@ -37,7 +37,7 @@ def test_help_shows_an_example(wtn: Wtn, command: tuple[str, ...]) -> None:
 
 
 def test_help_cuts_no_text(wtn: Wtn) -> None:
-    """No help text is cut with an ellipsis at 80 columns, and no placeholder is swallowed."""
+    """No help text is cut with an ellipsis at 80 columns, and markup swallows no word."""
     texts = [wtn(*command, "--help").stdout for command in COMMANDS]
 
     assert not [line for text in texts for line in text.splitlines() if "…" in line]
