@@ -8,20 +8,14 @@ import numpy as np
 
 from pipelines.artifacts import DetectionHead
 from pipelines.config import Metric
+from pipelines.data.annotations import BoxTable, ImageLabelTable
 from pipelines.data.class_choice import GROUPS, choose_rows
 from pipelines.data.class_files import read_subset
 from pipelines.data.expansion import expand_boxes, expand_image_labels
 from pipelines.data.image_sizes import ImageSizes, parse_image_sizes
 from pipelines.data.images import ImageStore, open_images
-from pipelines.data.open_images import (
-    BoxTable,
-    ImageLabelTable,
-    PredictionTable,
-    read_boxes,
-    read_image_labels,
-    read_predictions,
-    write_predictions,
-)
+from pipelines.data.open_images import read_boxes, read_image_labels
+from pipelines.data.predictions import PredictionTable, read_predictions, write_predictions
 from pipelines.devices import resolve_device
 from pipelines.errors import ConfigError, DatasetError, MismatchError
 from pipelines.metrics.detection_metrics import DetectionMetrics
@@ -169,7 +163,7 @@ def _refuse_other_images(image_ids: Sequence[str], boxes: BoxTable, where: Path)
     if set(image_ids).isdisjoint(boxes.image_ids):
         raise MismatchError(
             f"none of its images has boxes: {image_ids[0]!r} here, {boxes.image_ids[0]!r} in "
-            f"{boxes.source}",
+            f"{boxes.origin}",
             where=where,
             mend="An ImageID is the file name without its suffix.",
         )
@@ -183,7 +177,7 @@ def _refuse_pixels(boxes: BoxTable) -> None:
         raise DatasetError(
             f"the box {boxes.boxes[row].tolist()} lies far outside the image "
             f"({int(far.sum())} such boxes)",
-            where=f"{boxes.source}:{boxes.lines[row]}",
+            where=boxes.where(row),
             mend="Coordinates are fractions of the image's width and height, not pixels.",
         )
 
@@ -209,7 +203,7 @@ def _refuse_disjoint(vocabulary: Vocabulary, boxes: BoxTable) -> None:
         raise MismatchError(
             f"none of the {len(vocabulary)} classes to evaluate has a box: {vocabulary.ids[0]!r} "
             f"against {boxes.class_ids[0]!r}",
-            where=boxes.source,
+            where=boxes.origin,
             mend="Classes are joined by id; evaluate other classes, or give their boxes.",
         )
 

@@ -15,10 +15,11 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from pipelines.artifacts import ClassifierWeights
 from pipelines.classifiers.sources import ClassifierSource, read_source
 from pipelines.config import NORMALISED, TrainSettings
+from pipelines.data.annotations import BoxTable
 from pipelines.data.class_files import read_vocabulary
 from pipelines.data.detection import DetectionDataset, TrainingLoader, TrainingSampler
 from pipelines.data.images import open_images
-from pipelines.data.open_images import BoxTable, read_boxes
+from pipelines.data.open_images import read_boxes
 from pipelines.devices import resolve_device
 from pipelines.errors import ConfigError, Interrupted, MismatchError, RunError, WTNError
 from pipelines.models.checkpoints import class_row_source

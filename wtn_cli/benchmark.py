@@ -28,7 +28,7 @@ def export(
 
     Example: `wtn benchmark export --classes 5000 --width 2048`
     """
-    from pipelines.benchmark import benchmark_export  # imports torch, so only when it runs
+    from pipelines.benchmarks.export import benchmark_export  # imports torch, so only when it runs
 
     result = benchmark_export(classes=classes, width=width, runs=runs)
     console.emit_json(result)

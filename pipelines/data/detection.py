@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.transforms.v2 import functional as transforms
 
+from pipelines.data.annotations import BoxTable
 from pipelines.data.images import ImageStore
-from pipelines.data.open_images import BoxTable
 from pipelines.errors import DatasetError, MismatchError, WTNError, did_you_mean
 from pipelines.vocabulary import Vocabulary
 
@@ -45,7 +45,7 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
 
     def __init__(self, images: ImageStore, table: BoxTable, vocabulary: Vocabulary) -> None:
         if len(table.boxes) == 0:
-            raise DatasetError("no boxes to train on", where=table.source)
+            raise DatasetError("no boxes to train on", where=table.origin)
         rows = np.array([vocabulary.positions.get(i, -1) for i in table.class_ids], dtype=np.int64)
         labels = rows[table.label]
         if (labels < 0).any():
@@ -62,7 +62,7 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
                 f"{len(missing)} of {len(self.image_ids)} images with boxes are missing, first "
                 f"{missing[0]!r}",
                 where=images.source,
-                mend=f"Their boxes are in {table.source}; images are named <ImageID>.jpg.",
+                mend=f"Their boxes are in {table.origin}; images are named <ImageID>.jpg.",
             )
 
     def __len__(self) -> int:
@@ -190,6 +190,6 @@ def _unknown_class(table: BoxTable, row: int, vocabulary: Vocabulary) -> Mismatc
     nearest = did_you_mean(class_id, vocabulary.ids)
     return MismatchError(
         f"class {class_id!r} is not among the {len(vocabulary)} detection classes",
-        where=f"{table.source}:{table.lines[row]}",
+        where=table.where(row),
         mend=nearest or "Add it to the class list, or remove its boxes.",
     )

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.data.open_images import BoxTable, ImageLabelTable
+from pipelines.data.annotations import BoxTable, ImageLabelTable
 from pipelines.data.tables import IntArray
 from pipelines.vocabulary import ClassHierarchy
 

@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.data.open_images import BoxTable, ImageLabelTable, PredictionTable
+from pipelines.data.annotations import BoxTable, ImageLabelTable
+from pipelines.data.predictions import PredictionTable
 from pipelines.data.tables import BoolArray, IntArray
 
 Floats: TypeAlias = NDArray[np.floating[Any]]  # the precision is the metric's choice

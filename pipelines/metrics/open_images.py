@@ -11,7 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipelines.data.open_images import BoxTable, ImageLabelTable, PredictionTable, has_area
+from pipelines.data.annotations import BoxTable, ImageLabelTable
+from pipelines.data.box_policy import has_area
+from pipelines.data.predictions import PredictionTable
 from pipelines.data.tables import IntArray
 from pipelines.errors import ConfigError
 from pipelines.metrics.detection_metrics import DetectionMetrics, Judgement, summarise

@@ -19,8 +19,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.data.annotations import BoxTable, ImageLabelTable
 from pipelines.data.image_sizes import ImageSizes
-from pipelines.data.open_images import BoxTable, ImageLabelTable, PredictionTable
+from pipelines.data.predictions import PredictionTable
 from pipelines.data.tables import IntArray
 from pipelines.metrics.detection_metrics import DetectionMetrics, Judgement, summarise
 from pipelines.metrics.joining import Detections, Evaluation, Floats, GroundTruth, by_class

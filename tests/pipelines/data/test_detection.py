@@ -9,9 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
+from pipelines.data.annotations import BoxTable
 from pipelines.data.detection import DetectionDataset, Sample, TrainingSampler
 from pipelines.data.images import open_images
-from pipelines.data.open_images import BoxTable, read_boxes
+from pipelines.data.open_images import read_boxes
 from pipelines.errors import DatasetError, MismatchError
 from pipelines.vocabulary import Vocabulary
 

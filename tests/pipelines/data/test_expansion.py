@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.data.annotations import BoxTable, ImageLabelTable
 from pipelines.data.expansion import expand_boxes, expand_image_labels
-from pipelines.data.open_images import BoxTable, ImageLabelTable, read_boxes, read_image_labels
+from pipelines.data.open_images import read_boxes, read_image_labels
 from pipelines.vocabulary import ClassHierarchy
 
 TREE = {  # crab stands in the tree twice
@@ -64,7 +65,7 @@ def test_a_box_is_copied_to_every_class_above(boxes: BoxTable, hierarchy: ClassH
     copies = [
         (expanded.class_ids[label], bool(group), int(line))
         for label, group, line in zip(
-            expanded.label, expanded.group_of, expanded.lines, strict=True
+            expanded.label, expanded.group_of, expanded.rows, strict=True
         )
     ]
     assert copies == [
@@ -99,7 +100,7 @@ def test_a_flat_hierarchy_changes_nothing(boxes: BoxTable, labels: ImageLabelTab
     """Without relations the rows stay as they are."""
     flat = ClassHierarchy.flat()
 
-    assert expand_boxes(boxes, flat).lines.tolist() == boxes.lines.tolist()
+    assert expand_boxes(boxes, flat).rows.tolist() == boxes.rows.tolist()
     assert expand_image_labels(labels, flat).label.tolist() == labels.label.tolist()
 
 

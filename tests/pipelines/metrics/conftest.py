@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.data.open_images import BoxTable, ImageLabelTable, PredictionTable
+from pipelines.data.annotations import BoxTable, ImageLabelTable, Source
+from pipelines.data.predictions import PredictionTable
 
 SIDE = 1000
 
@@ -32,12 +33,12 @@ def tables() -> Callable[..., World]:
 
 def _world(boxes: Rows, predictions: Rows, labels: Rows | None = None) -> World:
     """Take (image, class, box, group), (image, class, box, score) and (image, class, present)."""
-    box_table = BoxTable(
+    box_table = BoxTable.of(
+        Source(Path("boxes.csv")),
+        np.arange(len(boxes)) + 2,
         **_ids(boxes),
         boxes=_unit_boxes(boxes),
         group_of=np.array([row[3] for row in boxes], np.bool_),
-        source=Path("boxes.csv"),
-        lines=np.arange(len(boxes)) + 2,
     )
     score = np.array([row[3] for row in predictions], np.float64)
     found = PredictionTable(**_ids(predictions), boxes=_unit_boxes(predictions), score=score)

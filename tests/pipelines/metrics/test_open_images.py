@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.data.open_images import read_boxes, read_image_labels, read_predictions
+from pipelines.data.open_images import read_boxes, read_image_labels
+from pipelines.data.predictions import read_predictions
 from pipelines.errors import ConfigError
 from pipelines.metrics.open_images import open_images_metric
 

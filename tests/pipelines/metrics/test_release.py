@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from pipelines.data.image_sizes import ImageSizes
-from pipelines.data.open_images import read_boxes, read_image_labels, read_predictions
+from pipelines.data.open_images import read_boxes, read_image_labels
+from pipelines.data.predictions import read_predictions
 from pipelines.errors import MismatchError
 from pipelines.metrics.release import release_metric
 

@@ -1,4 +1,4 @@
-"""Tests for pipelines.benchmark and its command."""
+"""Tests for pipelines.benchmarks.export and its command."""
 
 import json
 import subprocess
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pipelines import benchmark
+from pipelines.benchmarks import export as benchmark
 
 Wtn = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -1,4 +1,4 @@
-"""Benchmarks: the figures that the project promises, each with its limit in the same run."""
+"""How long the export of every class takes, from checkpoint file to head file."""
 
 import statistics
 import tempfile

@@ -1,0 +1,151 @@
+"""Annotated boxes and image-level labels in columns, whatever file they came from.
+
+Shapes: n rows, I images. Boxes are xmin, ymin, xmax, ymax as fractions of the image's width and
+height. Rows keep the order of the file: the metrics break ties with it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.data.tables import BoolArray, FloatArray, IntArray
+from pipelines.vocabulary import Vocabulary
+
+RowName: TypeAlias = Literal["line", "annotation", "object"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file or folder that rows came from.
+
+    Args:
+        path: The file; for ``object`` the folder of one XML file an image.
+        row: What its rows are called: a line of a table, an annotation's id, or the place of an
+            object in the file of its image.
+    """
+
+    path: Path
+    row: RowName = "line"
+
+    def where(self, row: int, image_id: str) -> str:
+        """Name one row, so that a user can find it."""
+        if self.row == "line":
+            return f"{self.path}:{row}"
+        if self.row == "annotation":
+            return f"{self.path}: annotation {row}"
+        return f"{self.path / image_id}.xml: object {row}"
+
+
+@dataclass(frozen=True)
+class BoxTable:
+    """Annotated boxes.
+
+    Args:
+        image_ids: ``[I]``, distinct, sorted; an image may have no box.
+        image: ``[n]``, positions in ``image_ids``.
+        class_ids: Distinct, sorted.
+        label: ``[n]``, positions in ``class_ids``.
+        boxes: ``[n, 4]``.
+        group_of: ``[n]``, whether the box holds a group of objects (a crowd in COCO).
+        sources: Where the boxes came from.
+        source: ``[n]``, positions in ``sources``.
+        rows: ``[n]``, the row of each box in its source, such as the line in the file.
+        area: ``[n]``, what COCO gives as the object's area in square pixels, or None.
+    """
+
+    image_ids: Sequence[str]
+    image: IntArray
+    class_ids: tuple[str, ...]
+    label: IntArray
+    boxes: FloatArray
+    group_of: BoolArray
+    sources: tuple[Source, ...]
+    source: NDArray[np.uint8]
+    rows: IntArray
+    area: FloatArray | None = None
+
+    @classmethod
+    def of(cls, source: Source, rows: IntArray, **columns: Any) -> "BoxTable":  # noqa: ANN401
+        """Return the boxes of one source; ``columns`` are the other fields."""
+        return cls(sources=(source,), source=np.zeros(len(rows), np.uint8), rows=rows, **columns)
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    def select(self, rows: IntArray | BoolArray) -> "BoxTable":
+        """Return the boxes of ``rows`` (positions or a mask); the ids stay."""
+        return replace(
+            self,
+            image=self.image[rows],
+            label=self.label[rows],
+            boxes=self.boxes[rows],
+            group_of=self.group_of[rows],
+            source=self.source[rows],
+            rows=self.rows[rows],
+            area=None if self.area is None else self.area[rows],
+        )
+
+    def where(self, row: int) -> str:
+        """Name the place where a box was read."""
+        source = self.sources[int(self.source[row])]
+        return source.where(int(self.rows[row]), self.image_ids[self.image[row]])
+
+    @property
+    def origin(self) -> str:
+        """Name the files where the boxes were read."""
+        return ", ".join(str(source.path) for source in self.sources)
+
+
+@dataclass(frozen=True)
+class ImageLabelTable:
+    """Classes that a person has verified to be in an image, or not to be.
+
+    Args:
+        image_ids: ``[I]``, distinct, sorted; an image may have no label.
+        image: ``[n]``, positions in ``image_ids``.
+        class_ids: Distinct, sorted.
+        label: ``[n]``, positions in ``class_ids``.
+        positive: ``[n]``, whether the class is in the image.
+    """
+
+    image_ids: Sequence[str]
+    image: IntArray
+    class_ids: tuple[str, ...]
+    label: IntArray
+    positive: BoolArray
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    def select(self, rows: IntArray | BoolArray) -> "ImageLabelTable":
+        """Return the labels of ``rows`` (positions or a mask); the ids stay."""
+        return replace(
+            self, image=self.image[rows], label=self.label[rows], positive=self.positive[rows]
+        )
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """All that is known about the images of one split.
+
+    Args:
+        image_ids: ``[I]``, distinct, sorted; those of both tables.
+        boxes: By image; within an image in the order of the source.
+        labels: Verified image-level labels, by image; None says that the boxes are exhaustive.
+        vocabulary: The classes, in the order that training gives them.
+        sizes: ``[I, 2]``, height and width in pixels; 0 where unknown.
+        hierarchy: The nested tree of Open Images, or None.
+        expanded: Whether boxes and labels are expanded along the hierarchy already.
+    """
+
+    image_ids: Sequence[str]
+    boxes: BoxTable
+    labels: ImageLabelTable | None
+    vocabulary: Vocabulary
+    sizes: NDArray[np.int32]
+    hierarchy: Mapping[str, Any] | None = None
+    expanded: bool = False
