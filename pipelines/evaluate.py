@@ -115,7 +115,7 @@ def evaluate_detector(
     table = _as_table(found, chosen.vocabulary)
     if predictions is not None:
         write_predictions(predictions, table)
-    sizes = ImageSizes({image.image_id: image.size for image in found})
+    sizes = ImageSizes.from_mapping({image.image_id: image.size for image in found})
     metrics = _measure(metric, boxes, labels, table, chosen.vocabulary.ids, group_of_weight, sizes)
     return EvaluateReport(metrics, chosen.vocabulary, chosen.groups, len(image_ids))
 
@@ -218,7 +218,7 @@ def _annotated_images(
         raise DatasetError(
             f"{len(missing)} of {len(image_ids)} annotated images are missing, "
             f"first {missing[0]!r}",
-            where=store.source,
+            where=store.origin,
             mend="Images are named <ImageID>.jpg (or .jpeg, .png, .webp).",
         )
     return image_ids
@@ -243,7 +243,7 @@ def _as_table(found: Sequence[ImageDetections], vocabulary: Vocabulary) -> Predi
 
 def _image_sizes(given: str | None, metric: Metric) -> ImageSizes:
     if metric == "oid":
-        return ImageSizes({})
+        return ImageSizes.from_mapping({})
     if given is None:
         raise ConfigError(
             "the metric aewtn-release counts in pixels and needs the images' sizes",

@@ -61,7 +61,7 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
             raise DatasetError(
                 f"{len(missing)} of {len(self.image_ids)} images with boxes are missing, first "
                 f"{missing[0]!r}",
-                where=images.source,
+                where=images.origin,
                 mend=f"Their boxes are in {table.origin}; images are named <ImageID>.jpg.",
             )
 

@@ -33,6 +33,11 @@ class ImageSizes:
         """Return one size for all images."""
         return cls({}, (height, width))
 
+    @classmethod
+    def from_mapping(cls, sizes: Mapping[str, tuple[int, int]]) -> "ImageSizes":
+        """Return the given heights and widths, by image id."""
+        return cls(sizes)
+
     def of(self, image_ids: Sequence[str]) -> IntArray:
         """Return ``[n, 2]``, the height and width of each image.
 

@@ -53,6 +53,11 @@ class ImageStore(ABC):
             )
 
     @property
+    def origin(self) -> str:
+        """Name the folder or archive."""
+        return str(self.source)
+
+    @property
     def ids(self) -> tuple[str, ...]:
         """All image ids, sorted."""
         return tuple(sorted(self._names))

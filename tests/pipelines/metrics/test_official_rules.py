@@ -21,8 +21,8 @@ SIDE = 1000  # of the image that the boxes are pixels of
 IMAGES = ("a", "b", "c")
 CLASSES = ("x", "y", "z")
 EVALUATED = ("y", "x")
-SIZE = ImageSizes({image: (30 + 5 * i, 50) for i, image in enumerate(IMAGES)})  # one pixel matters
-HEIGHT_WIDTH = SIZE.sizes
+HEIGHT_WIDTH = {image: (30 + 5 * i, 50) for i, image in enumerate(IMAGES)}  # one pixel matters
+SIZE = ImageSizes.from_mapping(HEIGHT_WIDTH)
 
 Rows = Sequence[tuple[Any, ...]]
 Build = Callable[..., Any]  # the fixture of conftest.py

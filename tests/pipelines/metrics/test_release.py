@@ -114,7 +114,11 @@ def test_an_unknown_image_size_is_refused(tables: Build) -> None:
 
     with pytest.raises(MismatchError, match=r"size of image 'j' is not known \(1 of 2 images\)"):
         release_metric(
-            world.boxes, None, world.predictions, ["c"], image_sizes=ImageSizes({"i": (9, 9)})
+            world.boxes,
+            None,
+            world.predictions,
+            ["c"],
+            image_sizes=ImageSizes.from_mapping({"i": (9, 9)}),
         )
 
 
