@@ -1,0 +1,108 @@
+"""Pictures of an evaluation: precision over recall, AP over frequency, scores of right and wrong.
+
+Shapes: K classes, n detections.
+
+Needs matplotlib (``pip install "wtn-cli[plots]"``). Figures are drawn without its global state, so
+nothing is left open and no display is needed.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.data.tables import FloatArray
+from pipelines.drawing import COLOURS
+from pipelines.errors import ConfigError
+from pipelines.metrics.average_precision import PrecisionRecall, average_precision
+from pipelines.storage import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_SIZE = (7.0, 4.5)  # inches
+_DPI = 150
+_BINS = 50
+
+
+def require_matplotlib() -> None:
+    """Raise ConfigError if the extra is not installed."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(
+            "plots need matplotlib", mend='Install it: pip install "wtn-cli[plots]"'
+        ) from error
+
+
+def plot_precision_recall(curves: Mapping[str, PrecisionRecall], path: Path) -> None:
+    """Draw the curve of each class, by name; the key tells the area below it."""
+    with _figure(path) as axes:
+        for name, curve in curves.items():
+            recall = np.append(0.0, curve.recall)
+            precision = np.append(curve.precision[:1], curve.precision)
+            label = f"{name} ({100 * average_precision(curve):.1f})"
+            axes.plot(recall, precision, label=label, linewidth=1.2)
+        axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
+        axes.legend(
+            title="class (AP50)", fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5)
+        )
+
+
+def plot_average_precision_by_frequency(
+    boxes: FloatArray, average_precisions: FloatArray, groups: Sequence[str], path: Path
+) -> None:
+    """Draw one dot a class.
+
+    Args:
+        boxes: ``[K]``, ground-truth boxes; classes without any are left out.
+        average_precisions: ``[K]``, AP50 as a fraction.
+        groups: ``[K]``, ``seen``, ``novel``, ``other`` or ``unknown``.
+        path: A PNG file.
+    """
+    names = np.array(groups)
+    with _figure(path) as axes:
+        for group in dict.fromkeys(names[boxes > 0].tolist()):
+            shown = (names == group) & (boxes > 0)
+            axes.scatter(
+                boxes[shown],
+                100 * average_precisions[shown],
+                s=14,
+                alpha=0.7,
+                linewidths=0,
+                color=COLOURS.get(group, "tab:gray"),
+                label=f"{group} ({int(shown.sum())})",
+            )
+        axes.set(
+            xscale="log", xlabel="boxes of the class", ylabel="AP50 in percent", ylim=(-2, 102)
+        )
+        axes.legend(fontsize="small")
+
+
+def plot_scores(
+    right: NDArray[np.floating[Any]], wrong: NDArray[np.floating[Any]], path: Path
+) -> None:
+    """Draw how many right and wrong detections have which score."""
+    bins = np.linspace(0, 1, _BINS + 1).tolist()
+    with _figure(path) as axes:
+        for scores, name, colour in ((wrong, "wrong", "tab:red"), (right, "right", "tab:blue")):
+            label = f"{name} ({len(scores)})"
+            axes.hist(scores, bins=bins, histtype="step", color=colour, label=label)
+        axes.set(yscale="log", xlabel="score", ylabel="detections", xlim=(0, 1))
+        axes.legend(fontsize="small")
+
+
+@contextmanager
+def _figure(path: Path) -> "Iterator[Axes]":
+    """Yield the axes of a figure that becomes a PNG file at the end."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=_SIZE, dpi=_DPI, layout="constrained")
+    axes = figure.subplots()
+    axes.grid(alpha=0.3, linewidth=0.5)
+    yield axes
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png")

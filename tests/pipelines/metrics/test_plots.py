@@ -1,0 +1,62 @@
+"""Tests for pipelines.metrics.plots."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines.errors import ConfigError
+from pipelines.metrics.average_precision import precision_recall
+from pipelines.metrics.plots import (
+    plot_average_precision_by_frequency,
+    plot_precision_recall,
+    plot_scores,
+    require_matplotlib,
+)
+
+
+def _colours(path: Path) -> set[tuple[int, ...]]:
+    with Image.open(path) as image:
+        return {colour for _, colour in image.convert("RGB").getcolors(1 << 24) or ()}
+
+
+def test_each_class_has_a_curve_of_its_own_colour(tmp_path: Path) -> None:
+    """Two classes draw the first two colours of the cycle, one class draws only the first."""
+    curve = precision_recall(np.array([0.9, 0.5]), np.array([1.0, 0.0]), 2.0)
+
+    plot_precision_recall({"Cat": curve, "Dog": curve}, tmp_path / "two.png")
+    plot_precision_recall({"Cat": curve}, tmp_path / "one.png")
+
+    orange = (255, 127, 14)
+    assert orange in _colours(tmp_path / "two.png")
+    assert orange not in _colours(tmp_path / "one.png")
+
+
+def test_classes_without_boxes_are_left_out(tmp_path: Path) -> None:
+    """A logarithmic axis has no place for them; the others keep the colour of their group."""
+    path = tmp_path / "frequency.png"
+
+    plot_average_precision_by_frequency(
+        np.array([0.0, 10.0, 100.0]), np.array([np.nan, 0.2, 0.9]), ["seen", "novel", "novel"], path
+    )
+
+    colours = _colours(path)
+    assert any(red - blue > 100 for red, _, blue in colours)  # novel
+    assert not any(blue - red > 100 for red, _, blue in colours)  # seen
+
+
+def test_scores_may_be_missing(tmp_path: Path) -> None:
+    """A detector that is never right has a picture too."""
+    plot_scores(np.empty(0), np.array([0.1, 0.2]), tmp_path / "scores.png")
+
+    assert (214, 39, 40) in _colours(tmp_path / "scores.png")
+
+
+def test_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without matplotlib the message tells how to get it."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+
+    with pytest.raises(ConfigError, match=r'pip install "wtn-cli\[plots\]"'):
+        require_matplotlib()
