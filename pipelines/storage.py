@@ -62,18 +62,43 @@ def write_artifact(
     provenance: Provenance,
 ) -> None:
     """Write tensors with a header of JSON values, atomically."""
-    metadata = {"format": format_name, "format_version": FORMAT_VERSION}
-    metadata |= {key: json.dumps(value) for key, value in header.items()}
-    metadata["provenance"] = json.dumps(provenance)
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
-        save_file(kept, temporary, metadata)
+        save_file(kept, temporary, header_metadata(format_name, header, provenance))
+
+
+def header_metadata(
+    format_name: str, header: Mapping[str, Any], provenance: Provenance
+) -> dict[str, str]:
+    """Return the safetensors metadata of an artifact; ``header`` holds JSON values."""
+    metadata = {"format": format_name, "format_version": FORMAT_VERSION}
+    metadata |= {key: json.dumps(value) for key, value in header.items()}
+    return metadata | {"provenance": json.dumps(provenance)}
 
 
 def read_artifact(
     path: Path, format_name: str, keys: Sequence[str], made_by: str
 ) -> tuple[dict[str, Tensor], dict[str, Any], Provenance]:
     """Read the tensors, header and provenance of one format.
+
+    The arguments are those of :func:`read_header_of`.
+
+    Raises:
+        ArtifactError: As :func:`read_header_of` does, or if the file holds a number that is not
+            finite.
+    """
+    header = read_header_of(path, format_name, keys, made_by)
+    with opened(path) as file:
+        tensors = {name: file.get_tensor(name) for name in header["shapes"]}
+    for name, tensor in tensors.items():
+        _expect_finite(path, name, tensor)
+    return tensors, header, header.get("provenance", {})
+
+
+def read_header_of(
+    path: Path, format_name: str, keys: Sequence[str], made_by: str
+) -> dict[str, Any]:
+    """Read the header of one format, as :func:`read_header` does.
 
     Args:
         path: The file.
@@ -82,8 +107,7 @@ def read_artifact(
         made_by: The command that makes such a file, for the message.
 
     Raises:
-        ArtifactError: If it is missing, truncated, of another format or version, lacks a key, or
-            holds a number that is not finite.
+        ArtifactError: If it is missing, truncated, of another format or version, or lacks a key.
     """
     header = read_header(path)
     if header["format"] != format_name:
@@ -104,11 +128,7 @@ def read_artifact(
         raise ArtifactError(
             f"its header lacks {', '.join(missing)}", where=path, mend=f"Make it with: {made_by}"
         )
-    with _opened(path) as file:
-        tensors = {name: file.get_tensor(name) for name in header["shapes"]}
-    for name, tensor in tensors.items():
-        _expect_finite(path, name, tensor)
-    return tensors, header, header.get("provenance", {})
+    return header
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -117,7 +137,7 @@ def read_header(path: Path) -> dict[str, Any]:
     Raises:
         ArtifactError: If the file is not an artifact of this program.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         metadata = file.metadata() or {}
         if not metadata.get("format", "").startswith("wtn."):
             raise ArtifactError(
@@ -166,7 +186,8 @@ def expect_shape(path: Path, name: str, tensor: Tensor, shape: tuple[int | None,
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def opened(path: Path) -> Iterator[Any]:
+    """Open a safetensors file for torch; raises ArtifactError if it is not a complete one."""
     if path.is_dir():
         inside = sorted(file.name for file in path.glob("*.safetensors"))
         mend = f"In it is {inside[0]}." if inside else None

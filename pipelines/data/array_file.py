@@ -1,0 +1,83 @@
+"""Artifacts of many large arrays: written one array at a time, memory-mapped when read.
+
+The file is a safetensors file like every artifact: the length of the header (8 bytes, little
+endian), the header (JSON, padded to 8 bytes), and the arrays end to end.
+"""
+
+import json
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.provenance import Provenance
+from pipelines.storage import atomic_path, header_metadata, opened
+
+_LENGTH = struct.Struct("<Q")
+_DTYPES = {
+    np.dtype(np.bool_): "BOOL",
+    np.dtype(np.uint8): "U8",
+    np.dtype(np.int32): "I32",
+    np.dtype(np.int64): "I64",
+    np.dtype(np.float64): "F64",
+}
+
+
+def write_arrays(
+    path: Path,
+    format_name: str,
+    arrays: Mapping[str, NDArray[Any]],
+    header: Mapping[str, Any],
+    provenance: Provenance,
+) -> None:
+    """Write arrays with a header of JSON values, atomically and without copying them.
+
+    Args:
+        path: The file.
+        format_name: Such as ``wtn.dataset-index``.
+        arrays: Of bool, uint8, int32, int64 or float64.
+        header: What the file says of itself.
+        provenance: What it was made from.
+    """
+    by_width = sorted(arrays.items(), key=lambda item: -item[1].itemsize)  # so that all are aligned
+    entries: dict[str, Any] = {"__metadata__": header_metadata(format_name, header, provenance)}
+    start = 0
+    for name, array in by_width:
+        end = start + array.nbytes
+        entries[name] = {
+            "dtype": _DTYPES[array.dtype],
+            "shape": array.shape,
+            "data_offsets": [start, end],
+        }
+        start = end
+    text = json.dumps(entries).encode()
+    text += b" " * (-len(text) % _LENGTH.size)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.write(_LENGTH.pack(len(text)) + text)
+        for _, array in by_width:
+            np.ascontiguousarray(array).tofile(file)
+
+
+def map_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a file; what is not looked at is not read. Nothing is ever written back.
+
+    Raises:
+        ArtifactError: If it is not a complete safetensors file.
+    """
+    with opened(path) as file:
+        return {name: file.get_tensor(name).numpy() for name in file.keys()}  # noqa: SIM118 - not a mapping
+
+
+def starts_as_array_file(path: Path) -> bool:
+    """Return whether a file begins as a safetensors file does, which no text file can."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        start = file.read(_LENGTH.size + 1)
+    if len(start) <= _LENGTH.size:
+        return False
+    (length,) = _LENGTH.unpack(start[: _LENGTH.size])
+    return start[_LENGTH.size :] == b"{" and length < 1 << 40

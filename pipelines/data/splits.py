@@ -1,0 +1,199 @@
+"""Put the tables of one split together, and take parts of a split.
+
+Shapes: n rows, I images, C classes.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import compress
+from typing import Any, TypeVar
+
+import numpy as np
+
+from pipelines.data.annotations import Annotations, BoxTable, ImageLabelTable
+from pipelines.data.expansion import expand_boxes, expand_image_labels
+from pipelines.data.tables import BoolArray, IntArray
+from pipelines.errors import ConfigError
+from pipelines.vocabulary import ClassHierarchy, Vocabulary
+
+_Table = TypeVar("_Table", BoxTable, ImageLabelTable)
+
+
+def assemble(
+    boxes: Sequence[BoxTable],
+    labels: Sequence[ImageLabelTable],
+    vocabulary: Vocabulary,
+    hierarchy: Mapping[str, Any] | None = None,
+) -> Annotations:
+    """Return all rows as one split, by image; sizes are unknown.
+
+    Args:
+        boxes: Tables of boxes, which may share images.
+        labels: Tables of image-level labels; without any, the boxes are exhaustive.
+        vocabulary: The classes, in their order.
+        hierarchy: The tree that belongs to them.
+    """
+    tables: list[BoxTable | ImageLabelTable] = [*boxes, *labels]
+    image_ids, images = _joined([table.image_ids for table in tables])
+    places = dict(zip(map(id, tables), images, strict=True))
+    return Annotations(
+        image_ids=image_ids,
+        boxes=_boxes_of(boxes, image_ids, [places[id(table)] for table in boxes]),
+        labels=_labels_of(labels, image_ids, [places[id(table)] for table in labels]),
+        vocabulary=vocabulary,
+        sizes=np.zeros((len(image_ids), 2), np.int32),
+        hierarchy=hierarchy,
+    )
+
+
+def expand(split: Annotations) -> Annotations:
+    """Expand boxes and labels along the split's hierarchy; an expanded split stays as it is.
+
+    Raises:
+        ConfigError: If it has no hierarchy.
+    """
+    if split.expanded:
+        return split
+    if split.hierarchy is None:
+        raise ConfigError("there is no hierarchy to expand along", mend="Pass --hierarchy.")
+    hierarchy = ClassHierarchy.from_tree(split.hierarchy)
+    labels = split.labels
+    return replace(
+        split,
+        boxes=expand_boxes(split.boxes, hierarchy),
+        labels=labels if labels is None else expand_image_labels(labels, hierarchy),
+        expanded=True,
+    )
+
+
+def with_labels(split: Annotations, labels: ImageLabelTable) -> Annotations:
+    """Return a split with these image-level labels, expanded if the split is."""
+    if split.expanded and split.hierarchy is not None:
+        labels = expand_image_labels(labels, ClassHierarchy.from_tree(split.hierarchy))
+    joined = assemble([split.boxes], [labels], split.vocabulary, split.hierarchy)
+    if len(joined.image_ids) == len(split.image_ids):
+        sizes = split.sizes
+    else:
+        place = {image_id: row for row, image_id in enumerate(joined.image_ids)}
+        sizes = joined.sizes.copy()
+        sizes[[place[image_id] for image_id in split.image_ids]] = split.sizes
+    return replace(joined, sizes=sizes, expanded=split.expanded)
+
+
+def keep_classes(split: Annotations, vocabulary: Vocabulary) -> Annotations:
+    """Keep the rows of the vocabulary's classes; the images stay."""
+    return replace(
+        split,
+        boxes=_of_classes(split.boxes, vocabulary),
+        labels=split.labels and _of_classes(split.labels, vocabulary),
+        vocabulary=vocabulary,
+    )
+
+
+def keep_images(split: Annotations, kept: BoolArray) -> Annotations:
+    """Keep the images of a mask ``[I]``, with their rows."""
+    if kept.all():
+        return split
+    image_ids = tuple(compress(split.image_ids, kept))
+    places = kept.cumsum() - 1
+    return replace(
+        split,
+        image_ids=image_ids,
+        boxes=_of_images(split.boxes, image_ids, kept, places),
+        labels=split.labels and _of_images(split.labels, image_ids, kept, places),
+        sizes=split.sizes[kept],
+    )
+
+
+def keep_annotated_images(split: Annotations) -> Annotations:
+    """Keep the images that have a box or a label."""
+    kept = np.zeros(len(split.image_ids), np.bool_)
+    kept[split.boxes.image] = True
+    if split.labels is not None:
+        kept[split.labels.image] = True
+    return keep_images(split, kept)
+
+
+def is_among(image_ids: Iterable[str], wanted: Collection[str]) -> BoolArray:
+    """Return for each image ``[I]`` whether its id is wanted."""
+    return np.fromiter((image_id in wanted for image_id in image_ids), np.bool_)
+
+
+def _joined(sequences: Sequence[Sequence[str]]) -> tuple[Sequence[str], list[IntArray]]:
+    """Return the union of sorted ids, sorted, and where those of each sequence stand in it."""
+    first, *others = sequences
+    if all(other is first or other == first for other in others):
+        return first, [np.arange(len(first))] * len(sequences)
+    union = sorted(set().union(*sequences))
+    place = {value: position for position, value in enumerate(union)}
+    places = [np.fromiter((place[value] for value in ids), np.int64, len(ids)) for ids in sequences]
+    return tuple(union), places
+
+
+def _boxes_of(
+    tables: Sequence[BoxTable], image_ids: Sequence[str], images: Sequence[IntArray]
+) -> BoxTable:
+    if len(tables) == 1 and len(tables[0].image_ids) == len(image_ids):
+        return _by_image(tables[0])
+    class_ids, labels = _joined([table.class_ids for table in tables] or [()])
+    sources = [source for table in tables for source in table.sources]
+    offsets = np.cumsum([0, *(len(table.sources) for table in tables)])
+    areas = [table.area for table in tables if table.area is not None]
+    joined = BoxTable(
+        image_ids=image_ids,
+        image=_chained(place[table.image] for place, table in zip(images, tables, strict=True)),
+        class_ids=tuple(class_ids),
+        label=_chained(place[table.label] for place, table in zip(labels, tables, strict=False)),
+        boxes=np.concatenate([np.empty((0, 4)), *(table.boxes for table in tables)]),
+        group_of=np.concatenate([np.empty(0, np.bool_), *(table.group_of for table in tables)]),
+        sources=tuple(sources),
+        source=_chained(
+            table.source + offset for offset, table in zip(offsets, tables, strict=False)
+        ).astype(np.uint8),
+        rows=_chained(table.rows for table in tables),
+        area=np.concatenate(areas) if 0 < len(areas) == len(tables) else None,
+    )
+    return _by_image(joined)
+
+
+def _labels_of(
+    tables: Sequence[ImageLabelTable], image_ids: Sequence[str], images: Sequence[IntArray]
+) -> ImageLabelTable | None:
+    if not tables:
+        return None
+    class_ids, labels = _joined([table.class_ids for table in tables])
+    joined = ImageLabelTable(
+        image_ids=image_ids,
+        image=_chained(place[table.image] for place, table in zip(images, tables, strict=True)),
+        class_ids=tuple(class_ids),
+        label=_chained(place[table.label] for place, table in zip(labels, tables, strict=True)),
+        positive=np.concatenate([table.positive for table in tables]),
+    )
+    return _by_image(joined)
+
+
+def _chained(parts: Iterable[IntArray]) -> IntArray:
+    return np.concatenate([np.empty(0, np.int64), *parts])
+
+
+def _by_image(table: _Table) -> _Table:
+    """Sort by image; the rows of an image keep their order."""
+    if (table.image[1:] >= table.image[:-1]).all():
+        return table
+    return table.select(np.argsort(table.image, kind="stable"))
+
+
+def _of_classes(table: _Table, vocabulary: Vocabulary) -> _Table:
+    known = np.fromiter((name in vocabulary for name in table.class_ids), np.bool_)
+    if known.all():
+        return table
+    rows = table.select(known[table.label])
+    class_ids = tuple(name for name in table.class_ids if name in vocabulary)
+    return replace(rows, class_ids=class_ids, label=(known.cumsum() - 1)[rows.label])
+
+
+def _of_images(
+    table: _Table, image_ids: Sequence[str], kept: BoolArray, places: IntArray
+) -> _Table:
+    rows = table.select(kept[table.image])
+    return replace(rows, image_ids=image_ids, image=places[rows.image])
