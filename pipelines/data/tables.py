@@ -2,30 +2,37 @@
 
 Shapes: n rows.
 
-One function stands between the program and the file, so a faster parser can take its place.
+Arrow parses. What it cannot say, in which line a row stands and what is wrong with it,
+:mod:`pipelines.data.table_scan` finds out.
 """
 
-import csv
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv
 from numpy.typing import NDArray
 
-from pipelines.errors import DatasetError, did_you_mean
-
-if TYPE_CHECKING:
-    from _csv import Reader  # the type of csv.reader(), which the module csv does not name
+from pipelines.data.table_columns import GrowingArray, TextColumn
+from pipelines.data.table_scan import (
+    Layout,
+    has_a_row_a_line,
+    refuse_first_fault,
+    row_lines,
+    scan_layout,
+)
+from pipelines.errors import DatasetError
 
 IntArray: TypeAlias = NDArray[np.int64]
 FloatArray: TypeAlias = NDArray[np.float64]
 BoolArray: TypeAlias = NDArray[np.bool_]
 
-_ROWS_PER_CHUNK = 1 << 16  # converted at once, so a large file never lives in memory as text
+_BLOCK_BYTES = 1 << 20  # parsed at once; larger blocks need more memory and save no time
+_ROWS_PER_TABLE = 1 << 18  # at least, when a file is read piece by piece
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ class Table:
     Args:
         lines: ``[n]``, the line of each row, counted from 1 with the header.
         text: The text columns, by name.
-        numbers: The number columns, by name, ``[n]`` each and finite.
+        numbers: The number columns, by name, ``[n]`` each.
     """
 
     lines: IntArray
@@ -63,6 +70,7 @@ def read_table(
     numbers: Sequence[str],
     optional: Sequence[str] = (),
     header: Sequence[str] | None = None,
+    finite: bool = True,
     may_be_empty: bool = False,
 ) -> Table:
     """Read the named columns; others are ignored, as are blank lines and a byte order mark.
@@ -70,145 +78,127 @@ def read_table(
     Args:
         path: A comma-separated UTF-8 file with any line ends.
         text: Columns of ids.
-        numbers: Columns of finite numbers.
-        optional: Columns of finite numbers that are left out where the file lacks them.
+        numbers: Columns of numbers.
+        optional: Columns of numbers that are left out where the file lacks them.
         header: The columns of a file whose first line is already a row.
+        finite: Refuse the numbers ``nan`` and ``inf``.
         may_be_empty: Accept a file that has no row below its header.
 
     Raises:
         DatasetError: If the file is missing, empty or not UTF-8, lacks a column, or holds a row of
-            another length, an empty id or something that is not a finite number.
+            another length, an empty id or something that is not a number; names the first.
     """
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            names = list(header) if header else _header(path, reader)
-            numbers = [*numbers, *(name for name in optional if name in names)]
-            positions = [_position(path, names, name) for name in (*text, *numbers)]
-            table = _parse(path, _records(path, reader, len(names)), positions, text, numbers)
-    except OSError as error:
-        missing = isinstance(error, FileNotFoundError)
-        raise DatasetError(
-            "no such file" if missing else str(error.strerror), where=path
-        ) from error
-    except UnicodeDecodeError as error:
-        raise DatasetError(
-            f"not UTF-8 text (found byte 0x{error.object[error.start]:02x})",
-            where=path,
-            mend="Save the file as UTF-8; if it is compressed, unpack it first.",
-        ) from error
-    except csv.Error as error:
-        raise DatasetError(f"not a CSV file ({error})", where=path) from error
-    if not (may_be_empty or len(table.lines)):
-        raise DatasetError("the file has no rows", where=path)
-    return table
+    layout = scan_layout(path, text, numbers, optional, header, finite, may_be_empty)
+    lines, builder = _Lines(layout), _TableBuilder(layout)
+    for batch in _batches(layout):
+        builder.add(batch)
+    return builder.build(lines)
 
 
-def _header(path: Path, reader: Iterator[list[str]]) -> list[str]:
-    names = next((fields for fields in reader if fields), None)
-    if names is None:
-        raise DatasetError("the file is empty", where=path, mend="Expected a header and rows.")
-    return [name.strip() for name in names]
-
-
-def _position(path: Path, names: Sequence[str], name: str) -> int:
-    if name not in names:
-        raise DatasetError(
-            f"column {name!r} is missing; the columns are {', '.join(names)}",
-            where=path,
-            mend=did_you_mean(name, names) or f"Name the column {name} in the first line.",
-        )
-    return names.index(name)
-
-
-_Record: TypeAlias = tuple[int, list[str]]  # a line number and the fields that end there
-
-
-def _records(path: Path, reader: "Reader", width: int) -> Iterator[_Record]:
-    for fields in reader:
-        if len(fields) == width:
-            yield reader.line_num, fields
-        elif fields:
-            raise DatasetError(
-                f"the row has {len(fields)} fields where {width} were expected",
-                where=f"{path}:{reader.line_num}",
-                mend="Complete the row or remove it; a value with a comma needs quotes.",
-            )
-
-
-def _parse(
+def iter_tables(
     path: Path,
-    records: Iterator[_Record],
-    positions: Sequence[int],
+    *,
     text: Sequence[str],
     numbers: Sequence[str],
-) -> Table:
-    texts = [_TextColumn(path, name) for name in text]
-    floats = [_NumberColumn(path, name) for name in numbers]
-    wanted: list[_TextColumn | _NumberColumn] = [*texts, *floats]
-    line_chunks = [np.empty(0, np.int64)]
-    while chunk := list(islice(records, _ROWS_PER_CHUNK)):
-        lines = np.fromiter((line for line, _ in chunk), np.int64, len(chunk))
-        columns = list(zip(*(fields for _, fields in chunk), strict=True))
-        line_chunks.append(lines)
-        for column, position in zip(wanted, positions, strict=True):
-            column.extend(columns[position], lines)
-    return Table(
-        np.concatenate(line_chunks),
-        {column.name: column.finish() for column in texts},
-        {column.name: column.finish() for column in floats},
+    optional: Sequence[str] = (),
+    header: Sequence[str] | None = None,
+    finite: bool = True,
+    may_be_empty: bool = False,
+) -> Iterator[Table]:
+    """Read a file that is larger than memory, a few hundred thousand rows at a time.
+
+    The arguments are those of :func:`read_table`. Each table has values of its own; its lines are
+    those of the file. The rows above a bad one may be yielded before it is found.
+
+    Raises:
+        DatasetError: As :func:`read_table` does.
+    """
+    layout = scan_layout(path, text, numbers, optional, header, finite, may_be_empty)
+    return _pieces(layout)
+
+
+def _pieces(layout: Layout) -> Iterator[Table]:
+    lines, builder = _Lines(layout), _TableBuilder(layout)
+    for batch in _batches(layout):
+        builder.add(batch)
+        if builder.rows >= _ROWS_PER_TABLE:
+            yield builder.build(lines)
+            builder = _TableBuilder(layout)
+    if builder.rows:
+        yield builder.build(lines)
+
+
+def _batches(layout: Layout) -> Iterator[pa.RecordBatch]:
+    """Yield the columns of some rows at a time; the name of a column is its position."""
+    if not layout.has_rows:  # for which the parser has no word but an error
+        return
+    try:
+        with _parser(layout) as batches:
+            for batch in batches:
+                _expect_values(layout, batch)
+                yield batch
+    except pa.ArrowInvalid as error:
+        refuse_first_fault(layout)
+        raise DatasetError(f"not a CSV file ({error})", where=layout.path) from error
+
+
+def _parser(layout: Layout) -> pyarrow.csv.CSVStreamingReader:
+    texts = dict.fromkeys(map(str, layout.text.values()), pa.dictionary(pa.int32(), pa.string()))
+    types = texts | dict.fromkeys(map(str, layout.numbers.values()), pa.float64())
+    return pyarrow.csv.open_csv(
+        pa.OSFile(str(layout.path)),  # a path would be unpacked by its suffix
+        read_options=pyarrow.csv.ReadOptions(
+            block_size=_BLOCK_BYTES,
+            skip_rows=layout.header_lines,
+            column_names=list(map(str, range(layout.width))),
+        ),
+        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+        convert_options=pyarrow.csv.ConvertOptions(
+            include_columns=list(types), column_types=types, null_values=[]
+        ),
     )
 
 
-class _TextColumn:
-    def __init__(self, path: Path, name: str) -> None:
-        self.path, self.name = path, name
-        self._codes: dict[str, int] = {}  # in the order of appearance
-        self._chunks = [np.empty(0, np.int64)]
-
-    def extend(self, values: Sequence[str], lines: IntArray) -> None:
-        if "" in values:
-            raise DatasetError(
-                f"{self.name} is empty",
-                where=f"{self.path}:{lines[values.index('')]}",
-                mend="Fill it in or remove the row.",
-            )
-        codes = self._codes
-        coded = (codes.setdefault(value, len(codes)) for value in values)
-        self._chunks.append(np.fromiter(coded, np.int64, len(values)))
-
-    def finish(self) -> Categorical:
-        values = sorted(self._codes)
-        rank = np.empty(len(values), np.int64)
-        rank[[self._codes[value] for value in values]] = np.arange(len(values))
-        return Categorical(tuple(values), rank[np.concatenate(self._chunks)])
+def _expect_values(layout: Layout, batch: pa.RecordBatch) -> None:
+    for position in layout.text.values():
+        if batch.column(str(position)).dictionary.index("").as_py() >= 0:
+            raise pa.ArrowInvalid(f"an empty value in column {position + 1}")
+    for position in layout.numbers.values():
+        if layout.finite and not np.isfinite(batch.column(str(position)).to_numpy()).all():
+            raise pa.ArrowInvalid(f"a number that is not finite in column {position + 1}")
 
 
-class _NumberColumn:
-    def __init__(self, path: Path, name: str) -> None:
-        self.path, self.name = path, name
-        self._chunks = [np.empty(0, np.float64)]
+class _Lines:
+    """The line of each row: counted, or looked up in a file where not each line is a row."""
 
-    def extend(self, values: Sequence[str], lines: IntArray) -> None:
-        try:
-            parsed = np.fromiter(map(float, values), np.float64, len(values))
-        except ValueError:
-            parsed = np.full(len(values), np.nan)
-        if not np.isfinite(parsed).all():
-            row = next(row for row, value in enumerate(values) if not _is_finite_number(value))
-            raise DatasetError(
-                f"{self.name} must be a finite number, found {values[row]!r}",
-                where=f"{self.path}:{lines[row]}",
-                mend="Correct the value or remove the row.",
-            )
-        self._chunks.append(parsed)
+    def __init__(self, layout: Layout) -> None:
+        self._next = layout.header_lines + 1
+        self._scan = None if has_a_row_a_line(layout.path) else row_lines(layout)
 
-    def finish(self) -> FloatArray:
-        return np.concatenate(self._chunks)
+    def take(self, count: int) -> IntArray:
+        if self._scan:
+            return np.fromiter(islice(self._scan, count), np.int64, count)
+        start, self._next = self._next, self._next + count
+        return np.arange(start, self._next)
 
 
-def _is_finite_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
+class _TableBuilder:
+    def __init__(self, layout: Layout) -> None:
+        self.rows = 0
+        self._text = {name: (str(at), TextColumn()) for name, at in layout.text.items()}
+        self._numbers = {
+            name: (str(at), GrowingArray(np.float64)) for name, at in layout.numbers.items()
+        }
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        self.rows += batch.num_rows
+        for position, column in self._text.values():
+            column.extend(batch.column(position))
+        for position, numbers in self._numbers.values():
+            numbers.extend(batch.column(position).to_numpy())
+
+    def build(self, lines: _Lines) -> Table:
+        """Return the rows; nothing can be added after that."""
+        numbers = {name: column.build() for name, (_, column) in self._numbers.items()}
+        text = {name: Categorical(*column.build()) for name, (_, column) in self._text.items()}
+        return Table(lines.take(self.rows), text, numbers)

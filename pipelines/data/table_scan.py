@@ -1,0 +1,187 @@
+"""Go through a CSV file record by record: its columns, the line of each row, its first fault.
+
+This is slow and exact. The fast parser of :mod:`pipelines.data.tables` knows no line numbers, so it
+comes here for the header, for lines that are not rows, and when it meets something bad.
+"""
+
+import codecs
+import csv
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.errors import DatasetError, did_you_mean
+
+if TYPE_CHECKING:
+    from _csv import Reader  # the type of csv.reader(), which the module csv does not name
+
+_BLOCK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the wanted columns of a file are.
+
+    Args:
+        path: The file.
+        width: How many columns it has.
+        header_lines: How many lines stand above the first row's, blank ones in between not counted.
+        text: The position of each text column.
+        numbers: The position of each number column.
+        finite: Whether the numbers must be finite.
+        has_rows: Whether there is a row.
+    """
+
+    path: Path
+    width: int
+    header_lines: int
+    text: Mapping[str, int]
+    numbers: Mapping[str, int]
+    finite: bool
+    has_rows: bool
+
+
+def scan_layout(
+    path: Path,
+    text: Sequence[str],
+    numbers: Sequence[str],
+    optional: Sequence[str],
+    header: Sequence[str] | None,
+    finite: bool,
+    may_be_empty: bool,
+) -> Layout:
+    """Find the columns by the header of the file, or by ``header`` if it has none.
+
+    The arguments are those of :func:`pipelines.data.tables.read_table`.
+
+    Raises:
+        DatasetError: If the file cannot be read, is empty, lacks a column or has no rows.
+    """
+    with _opened(path) as reader:
+        names = list(header) if header else _header(path, reader)
+        wanted = [*numbers, *(name for name in optional if name in names)]
+        layout = Layout(
+            path,
+            width=len(names),
+            header_lines=reader.line_num,
+            text={name: _position(path, names, name) for name in text},
+            numbers={name: _position(path, names, name) for name in wanted},
+            finite=finite,
+            has_rows=next(filter(None, reader), None) is not None,
+        )
+    if not (layout.has_rows or may_be_empty):
+        raise DatasetError("the file has no rows", where=path)
+    return layout
+
+
+def has_a_row_a_line(path: Path) -> bool:
+    """Return whether it is certain that each line is one row, in UTF-8, without a quote."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    last = b"\n"
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            if _is_doubtful(last + block):
+                return False
+            try:
+                decoder.decode(block)
+            except UnicodeDecodeError:
+                return False
+            last = block[-1:]
+    return not decoder.getstate()[0]  # no character is cut short
+
+
+def _is_doubtful(block: bytes) -> bool:
+    if b"\r" in block and (b"\r\r" in block or b"\n\r" in block):
+        return True
+    return b'"' in block or b"\n\n" in block
+
+
+def row_lines(layout: Layout) -> Iterator[int]:
+    """Yield the line that each row ends in, counted from 1.
+
+    Raises:
+        DatasetError: If the file is not CSV or not UTF-8.
+    """
+    return (line for line, _ in _rows(layout))
+
+
+def refuse_first_fault(layout: Layout) -> None:
+    """Raise DatasetError for the first row that is bad; return if there is none."""
+    for line, fields in _rows(layout):
+        if len(fields) != layout.width:
+            raise DatasetError(
+                f"the row has {len(fields)} fields where {layout.width} were expected",
+                where=f"{layout.path}:{line}",
+                mend="Complete the row or remove it; a value with a comma needs quotes.",
+            )
+        for name, position in layout.text.items():
+            if not fields[position]:
+                raise DatasetError(
+                    f"{name} is empty",
+                    where=f"{layout.path}:{line}",
+                    mend="Fill it in or remove the row.",
+                )
+        for name, position in layout.numbers.items():
+            if not _is_number(fields[position], layout.finite):
+                raise DatasetError(
+                    f"{name} must be a {'finite ' * layout.finite}number, "
+                    f"found {fields[position]!r}",
+                    where=f"{layout.path}:{line}",
+                    mend="Correct the value or remove the row.",
+                )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator["Reader"]:
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            yield csv.reader(file)
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError)
+        raise DatasetError(
+            "no such file" if missing else str(error.strerror), where=path
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(
+            f"not UTF-8 text (found byte 0x{error.object[error.start]:02x})",
+            where=path,
+            mend="Save the file as UTF-8; if it is compressed, unpack it first.",
+        ) from error
+    except csv.Error as error:
+        raise DatasetError(f"not a CSV file ({error})", where=path) from error
+
+
+def _rows(layout: Layout) -> Iterator[tuple[int, list[str]]]:
+    with _opened(layout.path) as reader:
+        records = ((reader.line_num, fields) for fields in reader if fields)
+        for line, fields in records:
+            if line > layout.header_lines:
+                yield line, fields
+
+
+def _header(path: Path, reader: Iterator[list[str]]) -> list[str]:
+    names = next(filter(None, reader), None)
+    if names is None:
+        raise DatasetError("the file is empty", where=path, mend="Expected a header and rows.")
+    return [name.strip() for name in names]
+
+
+def _position(path: Path, names: Sequence[str], name: str) -> int:
+    if name not in names:
+        raise DatasetError(
+            f"column {name!r} is missing; the columns are {', '.join(names)}",
+            where=path,
+            mend=did_you_mean(name, names) or f"Name the column {name} in the first line.",
+        )
+    return names.index(name)
+
+
+def _is_number(text: str, finite: bool) -> bool:
+    try:
+        number = float(text)
+    except ValueError:
+        return False
+    return math.isfinite(number) or not finite
