@@ -8,7 +8,9 @@ from torch import Tensor
 
 from pipelines.artifacts import DetectionHead
 from pipelines.data.class_choice import choose_rows
-from pipelines.data.images import decode, image_files, read_bytes
+from pipelines.data.image_bytes import read_bytes
+from pipelines.data.image_decoding import decode
+from pipelines.data.image_listing import image_files
 from pipelines.devices import resolve_device
 from pipelines.drawing import LabelledBox, draw_boxes
 from pipelines.errors import ConfigError, DatasetError

@@ -1,69 +1,95 @@
-"""Images by id, from a folder or a zip file, without unpacking."""
+"""Images by id, from folders, zip files and tar files, without unpacking.
 
-import io
-import os
-import struct
-import zipfile
-import zlib
-from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from pathlib import Path, PurePath, PurePosixPath
+Shapes: n images.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
-import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from numpy.typing import NDArray
 from torch import Tensor
 
+from pipelines.data.image_bytes import Archive, Method, read_inside, read_member
+from pipelines.data.image_decoding import decode, stored_size
+from pipelines.data.image_listing import list_images
+from pipelines.data.image_table import ImageTable
+from pipelines.data.string_table import position_in, positions_in
+from pipelines.data.tables import IntArray
 from pipelines.errors import DatasetError
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+Progress: TypeAlias = Callable[[int, int], None]  # images done, and in all
 
-# What a damaged file makes Pillow and zipfile raise; an encrypted member is a RuntimeError.
-_NOT_AN_IMAGE = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
-_DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
+_HEADER_BYTES = 1 << 15  # nearly always enough to know an image's size
+_IMAGES_A_TASK = 256
+_THREADS = 8  # they mostly wait for the disk
 
 
-class ImageStore(ABC):
+class ImageStore:
     """Images named by id: the file name without its suffix.
 
-    Args:
-        source: The folder or archive.
-        files: The image files in it, relative to it.
+    It holds columns, and opens an archive when it first reads from it, so it costs little to hand
+    to worker processes. Make one with :func:`open_images` or :meth:`from_columns`.
 
-    Raises:
-        DatasetError: If there is no image, or two of them have one id.
+    Args:
+        table: Where the images are.
     """
 
-    def __init__(self, source: Path, files: Iterable[PurePath]) -> None:
-        self.source = source
-        self._names: dict[str, str] = {}
-        for file in sorted(files):
-            if file.stem in self._names:
-                raise DatasetError(
-                    f"two images have the id {file.stem!r}: {self._names[file.stem]} and {file}",
-                    where=source,
-                    mend="The file name without its suffix is the id; keep one of them.",
-                )
-            self._names[file.stem] = str(file)
-        if not self._names:
-            raise DatasetError(
-                "no images found",
-                where=source,
-                mend=f"Expected {', '.join(sorted(SUFFIXES))} files.",
-            )
+    def __init__(self, table: ImageTable) -> None:
+        self._table = table
+        pairs = zip(table.sources, table.source_sizes.tolist(), strict=True)
+        self._archives = [Archive(source, size) for source, size in pairs]
+
+    @classmethod
+    def from_columns(
+        cls, sources: Sequence[Path], columns: Mapping[str, NDArray[Any]]
+    ) -> "ImageStore":
+        """Return the store whose :meth:`columns` these are; no source is looked at.
+
+        Raises:
+            DatasetError: If a column is missing or of another length.
+        """
+        return cls(ImageTable.from_columns(sources, columns))
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Return everything but the sources as arrays of one dimension."""
+        return self._table.columns()
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """All image ids, sorted."""
+        return self._table.ids
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """The folders and archives."""
+        return self._table.sources
+
+    @property
+    def unsafe(self) -> tuple[str, ...]:
+        """Files left out: they lead out of their source, are links, or have a name not in UTF-8."""
+        return tuple(self._table.unsafe)
 
     @property
     def origin(self) -> str:
-        """Name the folder or archive."""
-        return str(self.source)
+        """Name the folders and archives."""
+        return ", ".join(map(str, self.sources))
 
-    @property
-    def ids(self) -> tuple[str, ...]:
-        """All image ids, sorted."""
-        return tuple(sorted(self._names))
+    def __len__(self) -> int:
+        return len(self.ids)
 
     def __contains__(self, image_id: object) -> bool:
-        return image_id in self._names
+        return isinstance(image_id, str) and position_in(self.ids, image_id) >= 0
+
+    def positions(self, image_ids: Sequence[str]) -> IntArray:
+        """Return where each id stands in ``ids``, or -1; faster than asking for each."""
+        return positions_in(self.ids, image_ids)
+
+    def where(self, image_id: str) -> str:
+        """Name an image's file, for a message."""
+        return self._table.where(self._row(image_id))
 
     def read(self, image_id: str) -> Tensor:
         """Decode an image to RGB, uint8 ``[3, H, W]``.
@@ -71,100 +97,78 @@ class ImageStore(ABC):
         Raises:
             DatasetError: If it is missing or does not decode.
         """
-        if image_id not in self._names:
-            raise DatasetError(f"no image {image_id!r}", where=self.source)
-        name = self._names[image_id]
-        return decode(self._bytes(name), f"{self.source}/{name}")
+        row = self._row(image_id)
+        return decode(self._read(row), self._table.where(row))
 
-    @abstractmethod
-    def _bytes(self, name: str) -> bytes:
-        """Return the content of one file; raises DatasetError if it cannot be read."""
+    def read_bytes(self, image_id: str) -> bytes:
+        """Return the content of an image's file.
 
+        Raises:
+            DatasetError: If it is missing or cannot be read.
+        """
+        return self._read(self._row(image_id))
 
-def open_images(source: Path) -> ImageStore:
-    """Open a folder (searched with its subfolders) or a zip file of images.
+    def sizes(
+        self, image_ids: Sequence[str], on_progress: Progress = lambda done, total: None
+    ) -> NDArray[np.int32]:
+        """Return ``[n, 2]``, height and width of each image as its header gives them.
 
-    Raises:
-        DatasetError: If there is neither, or no image in it.
-    """
-    if source.is_dir():
-        return _ImageFolder(source)
-    if source.is_file() and zipfile.is_zipfile(source):
-        return _ImageZip(source)
-    what = "not a folder or a zip file" if source.exists() else "no such folder or zip file"
-    raise DatasetError(what, where=source)
+        They are those of the stored pixels, to which the boxes of a dataset refer, whatever the
+        EXIF orientation says.
 
+        Args:
+            image_ids: Which, in any order.
+            on_progress: Called with the number of images done and in all.
 
-def image_files(folder: Path) -> list[Path]:
-    """Return the image files in a folder and its subfolders, sorted; hidden ones are left out."""
-    return sorted(path for path in folder.rglob("*") if _is_image_name(path) and path.is_file())
+        Raises:
+            DatasetError: If an image is missing, or its header cannot be read.
+        """
+        rows = self.positions(image_ids)
+        if (rows < 0).any():
+            raise self._missing(image_ids[int((rows < 0).argmax())])
+        order = np.lexsort((self._table.start[rows], self._table.source[rows]))
+        tasks = [order[i : i + _IMAGES_A_TASK] for i in range(0, len(order), _IMAGES_A_TASK)]
+        sizes, done = np.empty((len(rows), 2), np.int32), 0
+        with ThreadPoolExecutor(_THREADS) as pool:
+            measured = pool.map(lambda task: [self._size(int(row)) for row in rows[task]], tasks)
+            for task, found in zip(tasks, measured, strict=True):
+                sizes[task] = found
+                done += len(task)
+                on_progress(done, len(rows))
+        return sizes
 
-
-def read_bytes(path: Path) -> bytes:
-    """Return the content of a file.
-
-    Raises:
-        DatasetError: If it is missing or cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"the image cannot be read ({error.strerror})", where=path) from error
-
-
-def decode(content: bytes, where: str | Path, *, upright: bool = False) -> Tensor:
-    """Decode the bytes of a JPEG, PNG or WebP file to RGB, uint8 ``[3, H, W]``.
-
-    Args:
-        content: The bytes.
-        where: The file, for the message.
-        upright: Turn the picture as its EXIF orientation says. The boxes of a dataset refer to the
-            pixels as they are stored, so there it is not turned.
-
-    Raises:
-        DatasetError: If they do not decode; ``where`` names the file.
-    """
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            turned = ImageOps.exif_transpose(image) if upright else image
-            pixels = np.array(turned.convert("RGB"))
-    except _NOT_AN_IMAGE as error:
-        reason = "unknown format" if isinstance(error, UnidentifiedImageError) else error
-        raise DatasetError(
-            f"the image does not decode ({reason})", where=where, mend="Replace or remove the file."
-        ) from error
-    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
-
-
-def _is_image_name(file: PurePath) -> bool:
-    return file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
-
-
-class _ImageFolder(ImageStore):
-    def __init__(self, source: Path) -> None:
-        super().__init__(source, (path.relative_to(source) for path in image_files(source)))
-
-    def _bytes(self, name: str) -> bytes:
-        return read_bytes(self.source / name)
-
-
-class _ImageZip(ImageStore):
-    def __init__(self, source: Path) -> None:
-        self._archives: dict[int, zipfile.ZipFile] = {}
-        try:
-            with zipfile.ZipFile(source) as archive:
-                names = [member.filename for member in archive.infolist() if not member.is_dir()]
-        except _DAMAGED_ZIP as error:
+    def _size(self, row: int) -> tuple[int, int]:
+        size = stored_size(self._read(row, _HEADER_BYTES)) or stored_size(self._read(row))
+        if size is None:
             raise DatasetError(
-                f"the zip file is damaged ({error})", where=source, mend="Copy or make it again."
-            ) from error
-        super().__init__(source, filter(_is_image_name, map(PurePosixPath, names)))
+                "the image's header cannot be read",
+                where=self._table.where(row),
+                mend="Replace or remove the file.",
+            )
+        return size
 
-    def _bytes(self, name: str) -> bytes:
-        process = os.getpid()  # a file position must not be shared with a forked worker
-        try:
-            if process not in self._archives:
-                self._archives[process] = zipfile.ZipFile(self.source)
-            return self._archives[process].read(name)
-        except _DAMAGED_ZIP as error:
-            raise DatasetError(f"{name} is damaged ({error})", where=self.source) from error
+    def _row(self, image_id: str) -> int:
+        row = position_in(self.ids, image_id)
+        if row < 0:
+            raise self._missing(image_id)
+        return row
+
+    def _missing(self, image_id: str) -> DatasetError:
+        return DatasetError(f"no image {image_id!r}", where=self.origin)
+
+    def _read(self, row: int, limit: int | None = None) -> bytes:
+        place = self._table.place(row)
+        archive = self._archives[self._table.source[row]]
+        if place.method is Method.FILE:
+            return read_inside(archive.path, self._table.names[row], limit)
+        return read_member(archive.descriptor(), place, self._table.where(row), limit)
+
+
+def open_images(*sources: Path) -> ImageStore:
+    """List the images of folders (with their subfolders), zip files and tar files.
+
+    Raises:
+        DatasetError: If a source is none of these, is damaged or is a compressed tar file; if there
+            is no image in all of them, or two have one id.
+    """
+    return ImageStore(ImageTable.of(sources, [list_images(source) for source in sources]))

@@ -4,7 +4,7 @@ Shapes: n strings, b bytes in all.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import overload
 
@@ -35,6 +35,12 @@ class StringTable(Sequence[str]):
     def __len__(self) -> int:
         return len(self.ends)
 
+    def __iter__(self) -> Iterator[str]:
+        start = 0
+        for end in self.ends.tolist():
+            yield self.text[start:end].tobytes().decode()
+            start = end
+
     @overload
     def __getitem__(self, index: int) -> str: ...
     @overload
@@ -53,3 +59,11 @@ def position_in(ordered: Sequence[str], wanted: str) -> int:
     """Return where a string stands among sorted ones, or -1."""
     row = bisect_left(ordered, wanted)
     return row if row < len(ordered) and ordered[row] == wanted else -1
+
+
+def positions_in(ordered: Sequence[str], wanted: Sequence[str]) -> IntArray:
+    """Return where each of many strings stands among sorted ones, or -1; in their order."""
+    if len(wanted) < len(ordered) >> 5:  # then searching costs less than going through them all
+        return np.fromiter((position_in(ordered, s) for s in wanted), np.int64, len(wanted))
+    places = {string: place for place, string in enumerate(ordered)}
+    return np.fromiter((places.get(s, -1) for s in wanted), np.int64, len(wanted))

@@ -1,6 +1,9 @@
 """Tests for pipelines.data.images: images by id from folders and archives."""
 
 import io
+import multiprocessing
+import pickle
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +13,12 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines.data.images import decode, image_files, open_images
+from pipelines.data.images import ImageStore, open_images
 from pipelines.errors import DatasetError
 
 HEIGHT, WIDTH = 5, 7
 PIXELS = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+EXPECTED = torch.from_numpy(PIXELS).permute(2, 0, 1)
 
 
 def encoded(pixels: np.ndarray = PIXELS, kind: str = "PNG", **options: object) -> bytes:
@@ -32,147 +36,204 @@ def folder_of(path: Path, files: dict[str, bytes]) -> Path:
     return path / "images"
 
 
-def zip_of(path: Path, files: dict[str, bytes]) -> Path:
-    """Write files into an archive."""
-    with zipfile.ZipFile(path / "images.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+def zip_of(path: Path, files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
+    """Write files into a zip file."""
+    with zipfile.ZipFile(path / "images.zip", "w", method) as archive:
         for name, content in files.items():
             archive.writestr(name, content)
     return path / "images.zip"
 
 
+def plain_zip_of(path: Path, files: dict[str, bytes]) -> Path:
+    """Write files into a zip file that does not compress."""
+    return zip_of(path, files, zipfile.ZIP_STORED)
+
+
+def tar_of(path: Path, files: dict[str, bytes], kind: str = "") -> Path:
+    """Write files into a tar file, as ``tar`` does it: with ``./`` before the names."""
+    with tarfile.open(path / "images.tar", f"w:{kind}") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(f"./{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path / "images.tar"
+
+
 Store = Callable[[Path, dict[str, bytes]], Path]
-both = pytest.mark.parametrize("store", [folder_of, zip_of])
+every_kind = pytest.mark.parametrize("store", [folder_of, zip_of, plain_zip_of, tar_of])
 
 
-@both
+@every_kind
 def test_images_are_named_by_id(tmp_path: Path, store: Store) -> None:
     """Subfolders and suffixes are not part of an id; other files, hidden ones too, are ignored."""
     png = encoded()
-    files = {"b.PNG": png, "deep/a.png": png, "notes.txt": b"", "__MACOSX/._b.png": b""}
+    hidden = {"__MACOSX/._b.png": b"", "__MACOSX/c.png": b"", ".d.png": b"", ".e/f.png": b""}
+    files = {"b.PNG": png, "deep/a.0.png": png, "notes.txt": b"", ".png": b"", **hidden}
 
     images = open_images(store(tmp_path, files))
 
-    assert images.ids == ("a", "b")
-    assert "a" in images
+    assert tuple(images.ids) == ("a.0", "b")
+    assert len(images) == 2
+    assert "b" in images
     assert "._b" not in images
-    assert torch.equal(images.read("a"), torch.from_numpy(PIXELS).permute(2, 0, 1))
+    assert 3 not in images
+    assert images.unsafe == ()
+    assert images.read_bytes("b") == png
+    assert torch.equal(images.read("a.0"), EXPECTED)
 
 
-@both
+@every_kind
+def test_a_name_may_be_long_and_of_any_script(tmp_path: Path, store: Store) -> None:
+    """Tar files keep such names apart from their header."""
+    name = "Bild-é-画像-" + "x" * 110
+    folder = "y" * 120
+
+    images = open_images(store(tmp_path, {f"{folder}/{name}.png": encoded()}))
+
+    assert tuple(images.ids) == (name,)
+    assert torch.equal(images.read(name), EXPECTED)
+
+
+@every_kind
 def test_two_images_of_one_id_are_refused(tmp_path: Path, store: Store) -> None:
     """Which of two files an annotation means cannot be known."""
     path = store(tmp_path, {"train/a.png": encoded(), "val/a.jpg": encoded(kind="JPEG")})
 
-    with pytest.raises(DatasetError, match=r"the id 'a': train/a.png and val/a.jpg") as error:
+    with pytest.raises(DatasetError, match=r"the id 'a': .*train/a.png and .*val/a.jpg"):
         open_images(path)
-    assert error.value.where == str(path)
 
 
-@both
+def test_sources_of_every_kind_make_one_store(tmp_path: Path) -> None:
+    """The ids of all are sorted together, and each image is read where it is."""
+    pixels = [np.full_like(PIXELS, 10 * k) for k in range(4)]
+    kinds: list[Store] = [tar_of, folder_of, zip_of, plain_zip_of]
+    paths = []
+    for kind, name, content in zip(kinds, "dbca", map(encoded, pixels), strict=True):
+        (tmp_path / name).mkdir()
+        paths.append(kind(tmp_path / name, {f"{name}.png": content, f"{name}0.png": content}))
+
+    images = open_images(*paths)
+
+    assert images.sources == tuple(paths)
+    assert tuple(images.ids) == ("a", "a0", "b", "b0", "c", "c0", "d", "d0")
+    assert [int(images.read(i)[0, 0, 0]) for i in ("a0", "b0", "c0", "d0")] == [30, 10, 20, 0]
+    assert images.where("d0").startswith(f"{paths[0]}/")
+    assert images.origin == ", ".join(map(str, paths))
+
+
+def test_one_id_in_two_sources_is_refused(tmp_path: Path) -> None:
+    """Both files are named."""
+    folder, archive = (kind(tmp_path, {"a.png": encoded()}) for kind in (folder_of, zip_of))
+
+    with pytest.raises(DatasetError) as error:
+        open_images(folder, archive)
+    assert f"'a': {archive}/a.png and {folder}/a.png" in str(error.value)
+
+
+@every_kind
 def test_a_store_without_images_is_refused(tmp_path: Path, store: Store) -> None:
     """Neither an empty folder nor an archive of other files is a dataset."""
     with pytest.raises(DatasetError, match="no images found"):
         open_images(store(tmp_path, {"notes.txt": b""}))
 
 
-@both
+@every_kind
 def test_a_missing_image_is_named(tmp_path: Path, store: Store) -> None:
     """Asking for an unknown id is an error of the dataset."""
-    with pytest.raises(DatasetError, match="no image 'b'"):
-        open_images(store(tmp_path, {"a.png": encoded()})).read("b")
+    images = open_images(store(tmp_path, {"a.png": encoded()}))
+
+    for ask in (images.read, images.read_bytes, images.where, lambda i: images.sizes(["a", i])):
+        with pytest.raises(DatasetError, match="no image 'b'"):
+            ask("b")
 
 
-def test_neither_folder_nor_archive(tmp_path: Path) -> None:
-    """A path that is missing, and a file that is no archive, are told apart."""
-    (tmp_path / "file").write_bytes(b"no archive")
+@every_kind
+def test_columns_restore_a_store(tmp_path: Path, store: Store) -> None:
+    """An index keeps arrays of one dimension; nothing is listed again, in any process."""
+    path = store(tmp_path, {"a.png": encoded(), "b.png": b"", "../c.png": b""})
+    images = open_images(path)
+    images.read("a")  # opens the archive, which must not be in the way
 
-    with pytest.raises(DatasetError, match="not a folder or a zip file"):
-        open_images(tmp_path / "file")
-    with pytest.raises(DatasetError, match="no such folder or zip file"):
-        open_images(tmp_path / "none")
+    columns = {name: column.copy() for name, column in images.columns().items()}
+    restored = pickle.loads(pickle.dumps(ImageStore.from_columns([path], columns)))
 
-
-def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
-    """An archive whose list of members is damaged is an error of the dataset."""
-    path = zip_of(tmp_path, {f"{name}.png": encoded() for name in "abc"})
-    content = path.read_bytes()
-    end = content.rindex(b"PK\5\6")
-    path.write_bytes(content[: end - 60] + bytes(60) + content[end:])
-
-    with pytest.raises(DatasetError, match="the zip file is damaged") as error:
-        open_images(path)
-    assert error.value.where == str(path)
-
-
-def test_a_folder_is_not_an_image(tmp_path: Path) -> None:
-    """Whatever it is called, in a folder and in an archive."""
-    folder = folder_of(tmp_path, {"a.png": encoded()})
-    (folder / "img0.jpg").mkdir()
-    archive = zip_of(tmp_path, {"a.png": encoded(), "img0.jpg/": b""})
-
-    assert open_images(folder).ids == open_images(archive).ids == ("a",)
-    assert image_files(folder) == [folder / "a.png"]
-
-
-def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    """A file that went away or is closed to the user is an error of the dataset."""
-    folder = folder_of(tmp_path, {"a.png": encoded()})
-    images = open_images(folder)
-    (folder / "a.png").unlink()
-    (folder / "a.png").mkdir()
-
-    with pytest.raises(DatasetError, match="the image cannot be read") as error:
-        images.read("a")
-    assert error.value.where == str(folder / "a.png")
-
-
-def test_only_pictures_are_turned_upright(tmp_path: Path) -> None:
-    """The boxes of a dataset refer to the stored pixels; a picture is shown as it was taken."""
-    exif = Image.Exif()
-    exif[274] = 6  # EXIF orientation: the stored rows are the picture's columns
-    content = encoded(exif=exif)
-    stored = torch.from_numpy(PIXELS).permute(2, 0, 1)
-
-    assert torch.equal(decode(content, "a"), stored)
-    assert torch.equal(decode(content, "a", upright=True), stored.rot90(-1, (1, 2)))
-    assert torch.equal(open_images(folder_of(tmp_path, {"a.png": content})).read("a"), stored)
-
-
-def test_a_damaged_member_is_named(tmp_path: Path) -> None:
-    """Bytes that changed inside an archive are found, whatever the compression makes of them."""
-    path = zip_of(tmp_path, {"a.png": encoded(np.tile(PIXELS, (20, 20, 1)))})
-    content = bytearray(path.read_bytes())
-    content[200:260] = bytes(60)
-    path.write_bytes(content)
-
-    with pytest.raises(DatasetError, match=r"a\.png is damaged") as error:
-        open_images(path).read("a")
-    assert error.value.where == str(path)
+    assert all(column.ndim == 1 for column in columns.values())
+    assert tuple(restored.ids) == ("a", "b")
+    assert restored.unsafe == images.unsafe
+    assert torch.equal(restored.read("a"), EXPECTED)
 
 
 @pytest.mark.parametrize(
-    "content",
-    [
-        b"", b"not an image", encoded()[:60], encoded(kind="JPEG")[:200],
-        encoded(kind="WEBP")[:40], b"\x89PNG\r\n\x1a\n" + bytes(50),
-    ],
-    ids=["empty", "text", "cut PNG", "cut JPEG", "cut WebP", "broken PNG"],
-)  # fmt: skip
-def test_what_does_not_decode_is_named(content: bytes) -> None:
-    """Bytes that are no whole image are an error of the dataset that names their place."""
-    with pytest.raises(DatasetError, match="the image does not decode") as error:
-        decode(content, "zip/a.jpg")
-    assert error.value.where == "zip/a.jpg"
+    ("spoil", "what"),
+    [({"crc": None}, "no column 'crc'"), ({"start": np.zeros(3, np.int64)}, "different lengths")],
+)
+def test_columns_that_do_not_belong_together_are_refused(
+    tmp_path: Path, spoil: dict[str, np.ndarray | None], what: str
+) -> None:
+    """A list of images is taken whole or not at all."""
+    path = folder_of(tmp_path, {"a.png": encoded()})
+    columns = open_images(path).columns() | spoil
+
+    with pytest.raises(DatasetError, match=what):
+        ImageStore.from_columns([path], {k: v for k, v in columns.items() if v is not None})
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16"])
-def test_every_colour_mode_becomes_rgb(mode: str) -> None:
-    """Grey, palette, transparent and CMYK images come out as three channels of bytes."""
-    buffer = io.BytesIO()
-    image = Image.new(mode, (WIDTH, HEIGHT))
-    image.save(buffer, "JPEG" if mode == "CMYK" else "PNG")
+@every_kind
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # torch has threads, idle ones
+def test_workers_share_an_open_store(tmp_path: Path, store: Store) -> None:
+    """Forked processes that read at once never disturb each other."""
+    contents = {f"{k}.png": encoded(np.full_like(PIXELS, k)) for k in range(40)}
+    images = open_images(store(tmp_path, contents))
+    images.read("0")
 
-    pixels = decode(buffer.getvalue(), "a")
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        found = pool.map(images.read_bytes, images.ids)
 
-    assert (pixels.shape, pixels.dtype) == ((3, HEIGHT, WIDTH), torch.uint8)
-    assert pixels.is_contiguous()
+    assert found == [contents[f"{image_id}.png"] for image_id in images.ids]
+
+
+@every_kind
+def test_sizes_come_from_headers(tmp_path: Path, store: Store) -> None:
+    """Height before width, of the stored pixels, in the order asked for, of images cut off too."""
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    noise = np.random.default_rng(1).integers(0, 256, (300, 200, 3), dtype=np.uint8)
+    far = encoded(PIXELS, "JPEG", comment=bytes(60_000), exif=exif)
+    files = {"a.png": encoded(noise)[:50_000], "b.jpg": far, "c.webp": encoded(noise, "WEBP")}
+    images = open_images(store(tmp_path, files))
+    calls: list[tuple[int, int]] = []
+
+    sizes = images.sizes(["c", "b", "a", "b"], lambda *call: calls.append(call))
+
+    assert sizes.dtype == np.int32
+    assert sizes.tolist() == [[300, 200], [5, 7], [300, 200], [5, 7]]
+    assert calls[-1] == (4, 4)
+    assert images.sizes([]).shape == (0, 2)
+
+
+def test_an_image_without_a_size_is_named(tmp_path: Path) -> None:
+    """What is no image has no size."""
+    images = open_images(folder_of(tmp_path, {"a.png": b"text"}))
+
+    with pytest.raises(DatasetError, match="header cannot be read") as error:
+        images.sizes(["a"])
+    assert error.value.where == images.where("a")
+
+
+def test_positions_are_found_for_many_ids_at_once(tmp_path: Path) -> None:
+    """Unknown ids have none; few and many ids are looked up differently, with one answer."""
+    images = open_images(folder_of(tmp_path, {f"{k:03}.png": b"" for k in range(100)}))
+
+    assert images.positions(["007", "x", "099"]).tolist() == [7, -1, 99]
+    assert images.positions(["x", *images.ids]).tolist() == [-1, *range(100)]
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("archive", ["coco128/images.zip", "tin200/val-novel.zip"])
+def test_real_archives_are_read(real_data: Path, archive: str) -> None:
+    """Every photograph has the size that its header gives."""
+    images = open_images(real_data / archive)
+
+    sizes = images.sizes(images.ids)
+
+    assert [list(images.read(i).shape[1:]) for i in images.ids[::8]] == sizes[::8].tolist()
