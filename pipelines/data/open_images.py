@@ -7,7 +7,7 @@ import numpy as np
 
 from pipelines.data.annotations import BoxTable, ImageLabelTable, Source
 from pipelines.data.box_policy import ReadPolicy, check_boxes
-from pipelines.data.tables import FloatArray, Table, read_table
+from pipelines.data.tables import FloatArray, IntArray, Table, read_table
 from pipelines.errors import DatasetError
 
 IDS = ("ImageID", "LabelName")
@@ -20,7 +20,7 @@ def read_boxes(path: Path, policy: ReadPolicy = "error") -> BoxTable:
     Raises:
         DatasetError: If the file is not such a table, or as ``check_boxes`` does.
     """
-    table = read_table(path, text=IDS, numbers=CORNERS, optional=("IsGroupOf",))
+    table = read_table(path, text=IDS, numbers=CORNERS, optional=("IsGroupOf",), finite=False)
     unknown = np.zeros(len(table.lines))
     boxes = BoxTable.of(
         Source(path),
@@ -38,6 +38,11 @@ def read_image_labels(path: Path) -> ImageLabelTable:
     Raises:
         DatasetError: If the file is not such a table.
     """
+    return read_image_label_lines(path)[0]
+
+
+def read_image_label_lines(path: Path) -> tuple[ImageLabelTable, IntArray]:
+    """Read labels as :func:`read_image_labels`, and the line of each, ``[n]``."""
     table = read_table(path, text=IDS, numbers=("Confidence",))
     confidence = table.numbers["Confidence"]
     unverified = (confidence != 0) & (confidence != 1)
@@ -48,7 +53,7 @@ def read_image_labels(path: Path) -> ImageLabelTable:
             where=f"{path}:{table.lines[row]}",
             mend="Pass the human-verified labels, not the machine-generated ones.",
         )
-    return ImageLabelTable(**ids(table), positive=confidence == 1)
+    return ImageLabelTable(**ids(table), positive=confidence == 1), table.lines
 
 
 def ids(table: Table) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.data.annotations import Source
 from pipelines.data.box_policy import check_boxes
-from pipelines.data.open_images import read_boxes, read_image_labels
+from pipelines.data.open_images import read_boxes, read_image_label_lines, read_image_labels
 from pipelines.errors import DatasetError
 
 HEADER = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax"
@@ -57,6 +57,18 @@ def test_image_labels_are_present_or_absent(tmp_path: Path) -> None:
     assert len(table) == 2
     assert table.class_ids == ("/m/a", "/m/b")
     assert table.positive.tolist() == [True, False]
+    assert read_image_label_lines(path)[1].tolist() == [2, 3]
+
+
+def test_boxes_that_are_not_finite_are_read_as_they_are(tmp_path: Path) -> None:
+    """What becomes of them is the policy's to say."""
+    path = tmp_path / "boxes.csv"
+    path.write_text(f"{HEADER}\ni,x,/m/a,1,nan,1,0,1\ni,x,/m/a,1,0,1,0,1\n")
+
+    assert len(read_boxes(path, "unchecked")) == 2
+    assert read_boxes(path, "clip").rows.tolist() == [3]
+    with pytest.raises(DatasetError, match=r"boxes\.csv:2: a corner of a box is not finite"):
+        read_boxes(path, "keep")
 
 
 def test_machine_labels_are_refused(tmp_path: Path) -> None:
@@ -75,13 +87,14 @@ def test_machine_labels_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.real_data
 def test_visual_genome_boxes_are_read(real_data: Path) -> None:
-    """VG-200 has the paper's 24,690 images, and 52 boxes that need a policy."""
+    """VG-200 has the paper's 24,690 images, and 57 boxes that need a policy."""
     path = real_data / "open-images" / "vg-annotations-bbox.csv"
 
     table = read_boxes(path, "keep")
 
     assert (len(table), len(table.image_ids), len(table.class_ids)) == (39_784, 24_690, 200)
-    assert len(check_boxes(table, "drop")) == 39_784 - 52
+    assert len(check_boxes(table, "drop")) == 39_784 - 57
+    assert len(check_boxes(table, "clip")) == 39_784 - 9  # 3 lie wholly outside
 
 
 @pytest.mark.real_data
