@@ -1,18 +1,32 @@
 """Detections in columns, and the file that the Open Images challenge exchanges them in.
 
 Shapes: n detections. Boxes are xmin, ymin, xmax, ymax as fractions of the image's width and height.
+
+Files of detections may be larger than memory, so they are read and written a block at a time; a
+block is a table with ids of its own.
 """
 
-import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
 
 from pipelines.data.open_images import CORNERS, IDS, corners, ids
-from pipelines.data.tables import FloatArray, IntArray, read_table
+from pipelines.data.tables import FloatArray, IntArray, Table, iter_tables, read_table
 from pipelines.storage import atomic_path
 
-_COLUMNS = ("ImageID", "LabelName", "Score", "XMin", "XMax", "YMin", "YMax")
+_COLUMNS: dict[str, Any] = {
+    "text": IDS,
+    "numbers": ("Score", *CORNERS),
+    "may_be_empty": True,
+}
+_HEADER = "ImageID,LabelName,Score,XMin,XMax,YMin,YMax\n"
+_NEEDS_QUOTES = frozenset('",\r\n')
 
 
 @dataclass(frozen=True)
@@ -22,7 +36,7 @@ class PredictionTable:
     Args:
         image_ids: Distinct, sorted.
         image: ``[n]``, positions in ``image_ids``.
-        class_ids: Distinct, sorted.
+        class_ids: Distinct.
         label: ``[n]``, positions in ``class_ids``.
         score: ``[n]``.
         boxes: ``[n, 4]``.
@@ -45,25 +59,55 @@ def read_predictions(path: Path) -> PredictionTable:
     Raises:
         DatasetError: If the file is not such a table.
     """
-    table = read_table(path, text=IDS, numbers=("Score", *CORNERS), may_be_empty=True)
-    return PredictionTable(**ids(table), score=table.numbers["Score"], boxes=corners(table))
+    return _detections(read_table(path, **_COLUMNS))
+
+
+def iter_predictions(path: Path) -> Iterator[PredictionTable]:
+    """Read a submission to the Open Images challenge block by block.
+
+    Raises:
+        DatasetError: If the file is not such a table; blocks above the first fault may have been
+            yielded before it is found.
+    """
+    return map(_detections, iter_tables(path, **_COLUMNS))
 
 
 def write_predictions(path: Path, table: PredictionTable) -> None:
     """Write what :func:`read_predictions` reads back bit for bit, in the same order."""
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        writer.writerows(_prediction_rows(table))
+    with prediction_writer(path) as write:
+        write(table)
 
 
-def _prediction_rows(table: PredictionTable) -> Iterator[tuple[str | float, ...]]:
-    columns = zip(
-        table.image.tolist(),
-        table.label.tolist(),
-        table.score.tolist(),
-        table.boxes.tolist(),
-        strict=True,
+PredictionSink: TypeAlias = Callable[[PredictionTable], None]
+
+
+@contextmanager
+def prediction_writer(path: Path) -> Iterator[PredictionSink]:
+    """Yield a function that appends one block to the file, which appears when all is written.
+
+    Numbers are written with as few digits as tell them from every other.
+    """
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.write(_HEADER.encode())
+        yield lambda block: pyarrow.csv.write_csv(_columns(block), file, _quoting(block))
+
+
+def _detections(table: Table) -> PredictionTable:
+    return PredictionTable(**ids(table), score=table.numbers["Score"], boxes=corners(table))
+
+
+def _columns(block: PredictionTable) -> pa.Table:
+    xmin, ymin, xmax, ymax = np.ascontiguousarray(block.boxes.T)
+    names = (
+        pa.DictionaryArray.from_arrays(codes, pa.array(values, pa.string())).cast(pa.string())
+        for values, codes in ((block.image_ids, block.image), (block.class_ids, block.label))
     )
-    for image, label, score, (xmin, ymin, xmax, ymax) in columns:
-        yield table.image_ids[image], table.class_ids[label], score, xmin, xmax, ymin, ymax
+    return pa.table([*names, block.score, xmin, xmax, ymin, ymax], _HEADER.strip().split(","))
+
+
+def _quoting(block: PredictionTable) -> pyarrow.csv.WriteOptions:
+    """Quote the ids where one of them needs it; Arrow would quote all or none."""
+    special = any(_NEEDS_QUOTES & set(name) for name in (*block.image_ids, *block.class_ids))
+    return pyarrow.csv.WriteOptions(
+        include_header=False, quoting_style="needed" if special else "none"
+    )

@@ -3,8 +3,9 @@
 Shapes: n detections, m ground-truth boxes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -69,66 +70,65 @@ class Evaluation:
     class_ids: Sequence[str]
 
     def ground_truth(self, table: BoxTable) -> GroundTruth:
-        """Return the boxes that count."""
+        """Return the boxes that count, by class, and by image within a class."""
         image, label = self._ranks(table)
-        truth = GroundTruth(image, label, table.boxes, table.group_of)
-        return truth.select((image >= 0) & (label >= 0))
+        rows = np.flatnonzero((image >= 0) & (label >= 0))
+        rows = rows[np.lexsort([image[rows], label[rows]])]
+        return GroundTruth(image[rows], label[rows], table.boxes[rows], table.group_of[rows])
 
     def detections(self, table: PredictionTable) -> Detections:
-        """Return the detections that count."""
+        """Return the detections that count, in their order."""
         image, label = self._ranks(table)
         found = Detections(image, label, table.boxes, table.score)
         return found.select((image >= 0) & (label >= 0))
 
-    def verified(
-        self, found: Detections, truth: GroundTruth, labels: ImageLabelTable, rows: BoolArray
-    ) -> Detections:
-        """Return the detections of classes that have a box or one of the chosen labels there."""
+    def verified_pairs(
+        self, truth: GroundTruth, labels: ImageLabelTable, rows: BoolArray
+    ) -> IntArray:
+        """Return, sorted, the number of each image and class with a box or one of the labels."""
         image, label = self._ranks(labels)
         counts = rows & (image >= 0) & (label >= 0)
-        known = np.append(
-            self._pairs(image[counts], label[counts]), self._pairs(truth.image, truth.label)
+        return np.unique(
+            np.append(
+                self.pairs(image[counts], label[counts]), self.pairs(truth.image, truth.label)
+            )
         )
-        return found.select(np.isin(self._pairs(found.image, found.label), known))
 
-    def _pairs(self, image: IntArray, label: IntArray) -> IntArray:
+    def pairs(self, image: IntArray, label: IntArray) -> IntArray:
         """Return one number for each image and class."""
         return label * len(self.image_ids) + image
+
+    @cached_property
+    def _image_rank(self) -> dict[str, int]:
+        return {name: rank for rank, name in enumerate(self.image_ids)}
+
+    @cached_property
+    def _class_rank(self) -> dict[str, int]:
+        return {name: rank for rank, name in enumerate(self.class_ids)}
 
     def _ranks(
         self, table: BoxTable | ImageLabelTable | PredictionTable
     ) -> tuple[IntArray, IntArray]:
         """Return each row's image and class as positions in this evaluation, -1 where absent."""
-        image = _positions(self.image_ids, table.image_ids)[table.image]
-        return image, _positions(self.class_ids, table.class_ids)[table.label]
+        image = _positions(self._image_rank, table.image_ids)[table.image]
+        return image, _positions(self._class_rank, table.class_ids)[table.label]
 
 
-def _positions(known: Sequence[str], wanted: Sequence[str]) -> IntArray:
-    rank = {name: index for index, name in enumerate(known)}
-    return np.array([rank.get(name, -1) for name in wanted], np.int64)
+def _positions(rank: dict[str, int], wanted: Sequence[str]) -> IntArray:
+    return np.fromiter((rank.get(name, -1) for name in wanted), np.int64, len(wanted))
 
 
-def by_class(
-    truth: GroundTruth, found: Detections, num_classes: int
-) -> Iterator[tuple[GroundTruth, Detections]]:
-    """Yield each class's boxes and detections, by image; detections by score within an image."""
-    truth = truth.select(np.lexsort([truth.image, truth.label]))
-    found = found.select(np.lexsort([found.image, found.label]))  # stable: rows keep their order
-    classes = np.arange(num_classes + 1)
-    truth_at, found_at = (np.searchsorted(table.label, classes) for table in (truth, found))
-    for label in range(num_classes):
-        detections = found.select(slice(found_at[label], found_at[label + 1]))
-        yield (
-            truth.select(slice(truth_at[label], truth_at[label + 1])),
-            detections.select(_descending(detections)),
-        )
+def by_image(found: Detections) -> Detections:
+    """Sort the detections of a class by image, and by descending score within an image.
 
-
-def _descending(found: Detections) -> IntArray:
-    """Order the scores within each image exactly as ``np.argsort(scores)[::-1]`` does."""
+    Equal scores of an image come in the order of ``np.argsort(scores)[::-1]``, as both official
+    evaluators take them, which depends on how many scores there are.
+    """
+    found = found.select(np.argsort(found.image, kind="stable"))
     order = np.arange(len(found.image))
     _, starts, counts = np.unique(found.image, return_index=True, return_counts=True)
-    several = counts > 1
-    for start, count in zip(starts[several].tolist(), counts[several].tolist(), strict=True):
-        order[start : start + count] = start + np.argsort(found.score[start : start + count])[::-1]
-    return order
+    for count in np.unique(counts[counts > 1]).tolist():  # images with as many, all at once
+        rows = starts[counts == count, None] + np.arange(count)
+        descending = np.argsort(found.score[rows], axis=1)[:, ::-1]
+        order[rows] = rows[:, :1] + descending
+    return found.select(order)

@@ -14,21 +14,99 @@ its peculiarities, so that figures can be compared with the paper's:
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.data.annotations import BoxTable, ImageLabelTable
+from pipelines.data.annotations import Annotations, BoxTable, ImageLabelTable
 from pipelines.data.image_sizes import ImageSizes
 from pipelines.data.predictions import PredictionTable
-from pipelines.data.tables import IntArray
-from pipelines.metrics.detection_metrics import DetectionMetrics, Judgement, summarise
-from pipelines.metrics.joining import Detections, Evaluation, Floats, GroundTruth, by_class
+from pipelines.data.tables import BoolArray, FloatArray, IntArray
+from pipelines.metrics.detection_metrics import DetectionMetrics
+from pipelines.metrics.evaluation import evaluate_table
+from pipelines.metrics.joining import Detections, Floats, GroundTruth, by_image
+from pipelines.metrics.judgement import Judgement
 from pipelines.metrics.matching import BoxGeometry, Pairs, first_of_each
+from pipelines.metrics.rules import ClassJudge, Rules
 
 _GEOMETRY = BoxGeometry(border=1)  # on top of the one that _far_pixel adds
 _GROUP_THRESHOLD = 0.5  # the share of a detection that lies in a group
+
+
+@dataclass(frozen=True)
+class ReleaseRules(Rules):
+    """The rules of the release's evaluator.
+
+    Args:
+        image_sizes: The sizes of the evaluated images.
+        iou_threshold: The overlap that makes a match.
+    """
+
+    image_sizes: ImageSizes
+    iou_threshold: float = 0.5
+
+    name: ClassVar[str] = "aewtn-release"
+    recall_without_detections: ClassVar[float] = float("nan")
+
+    def image_ids(self, annotations: Annotations) -> Sequence[str]:
+        """Return the images in the release's order: sorted, or as they come in the boxes."""
+        boxes, labels = annotations.boxes, annotations.labels
+        if labels is None:
+            in_file = boxes.image[np.lexsort((boxes.rows, boxes.source))]
+            with_boxes, first = np.unique(in_file, return_index=True)
+            return [boxes.image_ids[image] for image in with_boxes[np.argsort(first)].tolist()]
+        with_boxes = np.unique(boxes.image)
+        with_absent = np.unique(labels.image[~labels.positive])
+        return sorted(
+            {boxes.image_ids[image] for image in with_boxes.tolist()}
+            | {labels.image_ids[image] for image in with_absent.tolist()}
+        )
+
+    def verifies(self, labels: ImageLabelTable) -> BoolArray:
+        """Only labels of absent classes count."""
+        return ~labels.positive
+
+    def is_valid(self, boxes: Floats) -> BoolArray:
+        """No detection is dropped for its box."""
+        return np.ones(len(boxes), np.bool_)
+
+    def worth(self, truth: GroundTruth) -> FloatArray:
+        """A group is one box."""
+        return np.ones(len(truth.image))
+
+    def judge_for(self, image_ids: Sequence[str]) -> ClassJudge:
+        """Return the judge of a class.
+
+        Raises:
+            MismatchError: If the size of an image is not known.
+        """
+        sizes = self.image_sizes.of(image_ids)
+
+        def judge(truth: GroundTruth, found: Detections, has_detections: BoolArray) -> Judgement:
+            truth = truth.select(has_detections[truth.image])
+            truth = replace(truth, boxes=_far_pixel(truth.boxes, sizes[truth.image]))
+            boxes = _far_pixel(found.boxes, sizes[found.image])
+            found = replace(found, boxes=boxes, score=found.score.astype(np.float32))
+            return self._judge(truth, by_image(found))
+
+        return judge
+
+    def _judge(self, truth: GroundTruth, found: Detections) -> Judgement:
+        """Judge a class: only the first that matches a box or a group is right."""
+        pairs = Pairs.of(truth, found)
+        match = pairs.best(_GEOMETRY.iou, self.iou_threshold)
+        group = pairs.of_groups(True).best(_GEOMETRY.intersection_over_area, _GROUP_THRESHOLD)
+        credit = first_of_each(np.where(match >= 0, match, group)).astype(np.float64)
+        return Judgement(
+            score=found.score,
+            credit=credit,
+            image=found.image,
+            num_ground_truth=len(truth.image),
+            truth_image=truth.image,
+            truth_worth=self.worth(truth),
+        )
 
 
 def release_metric(
@@ -54,37 +132,8 @@ def release_metric(
     Raises:
         MismatchError: If the size of an evaluated image is not known.
     """
-    evaluation = Evaluation(_image_ids(boxes, labels), class_ids)
-    truth, found = evaluation.ground_truth(boxes), evaluation.detections(predictions)
-    truth = truth.select(np.isin(truth.image, found.image))
-    if labels is not None:
-        found = evaluation.verified(found, truth, labels, ~labels.positive)
-    sizes = image_sizes.of(evaluation.image_ids)
-    truth = replace(truth, boxes=_far_pixel(truth.boxes, sizes[truth.image]))
-    found = replace(
-        found,
-        boxes=_far_pixel(found.boxes, sizes[found.image]),
-        score=found.score.astype(np.float32),
-    )
-    classes = by_class(truth, found, len(class_ids))
-    judgements = (_judge(*rows, iou_threshold) for rows in classes)
-    return summarise(
-        "aewtn-release",
-        dict(zip(class_ids, judgements, strict=True)),
-        recall_without_detections=float("nan"),
-    )
-
-
-def _image_ids(boxes: BoxTable, labels: ImageLabelTable | None) -> list[str]:
-    """Return the images in the release's order: sorted, or as they come in the file of boxes."""
-    with_boxes, first_row = np.unique(boxes.image, return_index=True)
-    if labels is None:
-        return [boxes.image_ids[image] for image in with_boxes[np.argsort(first_row)].tolist()]
-    with_absent = np.unique(labels.image[~labels.positive])
-    return sorted(
-        {boxes.image_ids[image] for image in with_boxes.tolist()}
-        | {labels.image_ids[image] for image in with_absent.tolist()}
-    )
+    rules = ReleaseRules(image_sizes, iou_threshold)
+    return evaluate_table(rules, boxes, labels, predictions, class_ids)
 
 
 def _far_pixel(boxes: Floats, sizes: IntArray) -> NDArray[np.float32]:
@@ -92,12 +141,3 @@ def _far_pixel(boxes: Floats, sizes: IntArray) -> NDArray[np.float32]:
     pixels = (boxes * sizes[:, [1, 0, 1, 0]]).astype(np.float32)
     pixels[:, 2:] += 1
     return pixels
-
-
-def _judge(truth: GroundTruth, found: Detections, iou_threshold: float) -> Judgement:
-    """Judge the detections of one class: only the first that matches a box or a group is right."""
-    pairs = Pairs.of(truth, found)
-    match = pairs.best(_GEOMETRY.iou, iou_threshold)
-    group = pairs.of_groups(True).best(_GEOMETRY.intersection_over_area, _GROUP_THRESHOLD)
-    is_true = first_of_each(np.where(match >= 0, match, group))
-    return Judgement(found.score, is_true.astype(np.float64), len(truth.image))

@@ -46,5 +46,5 @@ def test_predictions_have_the_layout_of_the_challenge(tmp_path: Path) -> None:
     write_predictions(path, PredictionTable(("i",), zero, ("/m/a",), zero, np.ones(1), corners))
 
     assert path.read_text() == (
-        "ImageID,LabelName,Score,XMin,XMax,YMin,YMax\ni,/m/a,1.0,0.1,0.3,0.2,0.4\n"
+        "ImageID,LabelName,Score,XMin,XMax,YMin,YMax\ni,/m/a,1,0.1,0.3,0.2,0.4\n"
     )

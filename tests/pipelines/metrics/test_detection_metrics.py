@@ -5,21 +5,32 @@ import math
 import numpy as np
 import pytest
 
-from pipelines.metrics.detection_metrics import DetectionMetrics, Judgement, summarise
+from pipelines.metrics.detection_metrics import DetectionMetrics, Tally
+from pipelines.metrics.judgement import Judgement
 
 
 @pytest.fixture
 def metrics() -> DetectionMetrics:
     """Return three classes: half found, without ground truth, without detections."""
-    return summarise(
-        "test",
-        {
-            "half": Judgement(np.array([0.5]), np.array([1.0]), 2),
-            "absent": Judgement(np.array([0.5]), np.array([0.0]), 0),
-            "missed": Judgement(np.empty(0), np.empty(0), 3),
-        },
-        recall_without_detections=0.25,
-    )
+    tally = Tally("test", recall_without_detections=0.25)
+    for class_id, credit, num_ground_truth in (
+        ("half", [1.0], 2),
+        ("absent", [0.0], 0),
+        ("missed", [], 3),
+    ):
+        count = len(credit)
+        tally.add(
+            class_id,
+            Judgement(
+                score=np.full(count, 0.5),
+                credit=np.array(credit, np.float64),
+                image=np.zeros(count, np.int64),
+                num_ground_truth=num_ground_truth,
+                truth_image=np.zeros(num_ground_truth, np.int64),
+                truth_worth=np.ones(num_ground_truth),
+            ),
+        )
+    return tally.finish()
 
 
 def test_classes_without_ground_truth_are_not_a_number(metrics: DetectionMetrics) -> None:
@@ -32,6 +43,7 @@ def test_classes_without_ground_truth_are_not_a_number(metrics: DetectionMetrics
     )
     assert metrics.num_ground_truth == {"half": 2, "absent": 0, "missed": 3}
     assert metrics.num_detections == {"half": 1, "absent": 1, "missed": 0}
+    assert metrics.num_true_positives == {"half": 1, "absent": 0, "missed": 0}
 
 
 def test_means_leave_out_what_is_not_a_number(metrics: DetectionMetrics) -> None:

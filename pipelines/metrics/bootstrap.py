@@ -1,0 +1,128 @@
+"""How far figures would move with other images: the bootstrap over images.
+
+Shapes: N samples, I images, n detections and m ground-truth boxes of one class, t true positives.
+
+Detections are matched with boxes image by image, so an image that is drawn twice counts twice, and
+nothing has to be matched again: each sample weights what was judged once (Efron, 1979).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.data.tables import FloatArray, IntArray
+from pipelines.metrics.judgement import Judgement
+
+_PERCENTILES = (2.5, 97.5)
+_ELEMENTS_PER_CHUNK = 1 << 22  # of [samples, detections]
+
+Samples = NDArray[np.uint16]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Where a figure lies in 95 % of the samples."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class SampledFigures:
+    """One class in each sample; NaN where it has no figure.
+
+    Args:
+        average_precision: ``[N]``.
+        recall: ``[N]``.
+    """
+
+    average_precision: FloatArray
+    recall: FloatArray
+
+    @classmethod
+    def of(
+        cls, judged: Judgement, samples: Samples, recall_without_detections: float
+    ) -> "SampledFigures":
+        """Weight the detections and boxes of a class by how often their images were drawn."""
+        order = np.argsort(judged.score)[::-1]
+        image, credit = judged.image[order], judged.credit[order]
+        to_find = weighted_sum(samples, judged.truth_image, judged.truth_worth)
+        per_chunk = max(_ELEMENTS_PER_CHUNK // max(len(order), 1), 1)
+        parts = [
+            _average_precision_and_recall(
+                samples[start : start + per_chunk, image],
+                credit,
+                to_find[start : start + per_chunk],
+                recall_without_detections,
+            )
+            for start in range(0, len(samples), per_chunk)
+        ]
+        return cls(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+def draw_samples(num_samples: int, num_images: int, seed: int) -> Samples:
+    """Return ``[N, I]``: how often each image is drawn when I are drawn with replacement."""
+    generator = np.random.default_rng(seed)
+    samples = np.empty((num_samples, num_images), np.uint16)
+    for sample in samples:
+        drawn = generator.integers(num_images, size=num_images)
+        sample[:] = np.bincount(drawn, minlength=num_images)
+    return samples
+
+
+def weighted_sum(samples: Samples, image: IntArray, value: FloatArray) -> FloatArray:
+    """Return ``[N]``: the sum of values, each as often as its image is in the sample."""
+    images, place = np.unique(image, return_inverse=True)
+    by_image = np.bincount(place, value, minlength=len(images)).astype(np.float64)
+    total: FloatArray = samples[:, images] @ by_image
+    return total
+
+
+def percentile_interval(by_class: Sequence[FloatArray]) -> Interval:
+    """Return the interval of a mean over classes, ``[N]`` each; NaN is left out."""
+    figures = np.stack(by_class) if by_class else np.empty((0, 0))
+    known = ~np.isnan(figures)
+    count = known.sum(axis=0)
+    total = np.where(known, figures, 0.0).sum(axis=0)
+    means = total[count > 0] / count[count > 0]
+    if len(means) == 0:
+        return Interval(float("nan"), float("nan"))
+    return Interval(*np.percentile(means, _PERCENTILES).tolist())
+
+
+def _average_precision_and_recall(
+    weight: NDArray[np.unsignedinteger[Any]],
+    credit: FloatArray,
+    to_find: FloatArray,
+    recall_without_detections: float,
+) -> tuple[FloatArray, FloatArray]:
+    """Follow the precision-recall curves of some samples.
+
+    Precision is highest at a true positive, so the curve is known by its points there.
+
+    Args:
+        weight: ``[N, n]``, of the detections by descending score.
+        credit: ``[n]``.
+        to_find: ``[N]``.
+        recall_without_detections: Where no detection is in the sample.
+    """
+    right = np.flatnonzero(credit > 0)  # [t]
+    taken = weight.cumsum(axis=1, dtype=np.int64)  # [N, n]
+    num_right = weight[:, right].cumsum(axis=1, dtype=np.int64)
+    true_positives = (weight[:, right] * credit[right]).cumsum(axis=1)  # [N, t]
+    false_positives = taken[:, right] - num_right
+    with np.errstate(divide="ignore", invalid="ignore"):
+        precision = true_positives / (true_positives + false_positives)
+        recall = true_positives / to_find[:, None]
+    precision = np.nan_to_num(precision)  # before the first detection that is in the sample
+    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    area = (np.diff(recall, axis=1, prepend=0.0) * envelope).sum(axis=1)
+    found = (taken[:, -1:] > 0).any(axis=1)
+    final = recall[:, -1] if len(right) else np.zeros(len(weight))
+    return (
+        np.where(to_find > 0, area, np.nan),
+        np.where(to_find > 0, np.where(found, final, recall_without_detections), np.nan),
+    )

@@ -1,0 +1,89 @@
+"""Take detections in block by block, and give those that count back class by class.
+
+Shapes: n detections, K classes.
+
+Memory holds one block, the ground truth, and a few numbers for each image; the rest is on disk.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from pipelines.data.annotations import Annotations
+from pipelines.data.predictions import PredictionTable
+from pipelines.data.tables import BoolArray, IntArray
+from pipelines.metrics.competition import Competition, ImageRanking
+from pipelines.metrics.joining import Detections, Evaluation, GroundTruth
+from pipelines.metrics.rules import Rules
+from pipelines.metrics.spool import KeyedSpool
+
+_RECORD = np.dtype([("row", np.int64), ("image", np.int32), ("score", "f8"), ("boxes", "f8", 4)])
+
+
+class DetectionIntake:
+    """The detections of an evaluation.
+
+    Args:
+        rules: Decide which detections are dropped on the way in.
+        evaluation: The images and classes that count.
+        truth: The boxes that count.
+        annotations: Where these come from.
+    """
+
+    def __init__(
+        self, rules: Rules, evaluation: Evaluation, truth: GroundTruth, annotations: Annotations
+    ) -> None:
+        self._rules, self._evaluation = rules, evaluation
+        self._spool = KeyedSpool(_RECORD, len(evaluation.class_ids))
+        self._rows = 0
+        self._verified: IntArray | None = None
+        if annotations.labels is not None:
+            chosen = rules.verifies(annotations.labels)
+            self._verified = evaluation.verified_pairs(truth, annotations.labels, chosen)
+
+    def take(self, blocks: Iterable[PredictionTable], competitions: Sequence[Competition]) -> None:
+        """Take all detections, and decide which have a place in their image.
+
+        A detection of a class that nobody verified is not judged, but it takes a place.
+        """
+        limited = any(competition.limit is not None for competition in competitions)
+        ranking = ImageRanking(len(self._evaluation.image_ids)) if limited else None
+        for block in blocks:
+            found = self._evaluation.detections(block)
+            found = found.select(self._rules.is_valid(found.boxes))
+            row = self._rows + np.arange(len(found.image))
+            self._rows += len(found.image)
+            for competition in competitions:
+                competition.count(found)
+            if ranking is not None:
+                ranking.add(found, row)
+            self._keep(found, row)
+        if ranking is not None:
+            ranking.decide(competitions)
+
+    def of_class(self, label: int) -> tuple[Detections, IntArray]:
+        """Return the detections of a class in the order of their arrival, and their numbers."""
+        records = self._spool.read(label)
+        image = records["image"].astype(np.int64)
+        boxes, score = records["boxes"].copy(), records["score"].copy()
+        return Detections(image, np.full(len(image), label), boxes, score), records["row"]
+
+    def close(self) -> None:
+        """Remove the detections from the disk."""
+        self._spool.close()
+
+    def _keep(self, found: Detections, row: IntArray) -> None:
+        counts = self._counts(found)
+        found, row = found.select(counts), row[counts]
+        self._spool.append(
+            found.label, row=row, image=found.image, score=found.score, boxes=found.boxes
+        )
+
+    def _counts(self, found: Detections) -> BoolArray:
+        """Return which detections are of a class that is known to be in the image or not."""
+        if self._verified is None:
+            return np.ones(len(found.image), np.bool_)
+        pairs = self._evaluation.pairs(found.image, found.label)
+        place = np.searchsorted(self._verified, pairs)
+        known: BoolArray = np.append(self._verified, -1)[place] == pairs
+        return known
