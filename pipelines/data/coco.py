@@ -1,14 +1,16 @@
-"""Boxes in the instances files of COCO, which LVIS, Objects365 and most labelling tools write too.
+"""Boxes in the instances files of COCO and LVIS, which most labelling tools write too.
 
 The format is that of cocodataset.org/#format-data. Shapes: n annotations, I images.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from pipelines.data.annotations import Annotations, Source
+from pipelines.data.annotations import Annotations, ImageLabelTable, Source
 from pipelines.data.box_policy import ReadPolicy
 from pipelines.data.json_file import Entries, read_json
 from pipelines.data.pixel_boxes import PixelBoxes
@@ -20,6 +22,7 @@ CategoryKey: TypeAlias = Literal["id", "name"]
 
 _LARGEST_SIDE = 2**31 - 1
 _LARGEST_ID = 2**53  # above, a float64 does not hold every whole number
+_NEGATIVES = "neg_category_ids"
 _UNUSED = ("segmentation", "keypoints", "caption")  # most of the file, and of no use for boxes
 
 
@@ -31,6 +34,10 @@ def read_coco(
     An image is named by its ``file_name`` (LVIS: ``coco_url``) without folder and suffix. Images
     without annotations stay, so they count as images without objects. ``iscrowd`` marks a group;
     a missing ``area`` is that of the box. The classes keep the order of the categories.
+
+    Where images list ``neg_category_ids`` (LVIS), the classes with boxes are verified to be in an
+    image and those are verified not to be; about other classes nothing is known. That a class is
+    not annotated exhaustively (``not_exhaustive_category_ids``) has no equal here.
 
     Args:
         path: Such as ``instances_train2017.json``; no category may be in use that is not listed.
@@ -59,7 +66,11 @@ def read_coco(
         area=area,
     )
     sides = [images.whole_numbers(side, 1, _LARGEST_SIDE) for side in ("height", "width")]
-    return boxes.annotate(_read_image_ids(images), np.stack(sides, axis=1), vocabulary, policy)
+    image_ids = _read_image_ids(images)
+    split = boxes.annotate(image_ids, np.stack(sides, axis=1), vocabulary, policy)
+    if not images.any_has(_NEGATIVES):
+        return split
+    return replace(split, labels=_verified(split, image_ids, vocabulary, images, categories))
 
 
 def _without_masks(entry: dict[str, Any]) -> dict[str, Any]:
@@ -88,6 +99,33 @@ def _read_corners(annotations: Entries) -> tuple[FloatArray, FloatArray]:
     corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
     area = annotations.numbers("area", default=-1)
     return corners, np.where(area < 0, boxes[:, 2] * boxes[:, 3], area)
+
+
+def _verified(
+    split: Annotations,
+    image_ids: Sequence[str],
+    vocabulary: Vocabulary,
+    images: Entries,
+    categories: Entries,
+) -> ImageLabelTable:
+    """Return the classes with boxes as present, and the images' negative categories as absent."""
+    table = split.boxes
+    present = np.unique(np.stack([table.image, table.label], axis=1), axis=0)  # [pairs, 2]
+    places = {image_id: place for place, image_id in enumerate(split.image_ids)}
+    ranks = {class_id: rank for rank, class_id in enumerate(table.class_ids)}
+    negatives, owners = images.unfold(_NEGATIVES)
+    image = np.array([places[image_id] for image_id in image_ids], np.int64)[owners]
+    label = np.array([ranks[class_id] for class_id in vocabulary.ids], np.int64)
+    absent = np.stack([image, label[negatives.positions(_NEGATIVES, categories)]], axis=1)
+    pairs = np.concatenate([present, absent])
+    order = np.lexsort([pairs[:, 1], pairs[:, 0]])
+    return ImageLabelTable(
+        image_ids=table.image_ids,
+        image=pairs[order, 0],
+        class_ids=table.class_ids,
+        label=pairs[order, 1],
+        positive=order < len(present),
+    )
 
 
 def _list(path: Path, content: object, name: str, singular: str) -> Entries:

@@ -150,6 +150,26 @@ class Entries:
             )
         return found
 
+    def unfold(self, key: str) -> tuple["Entries", IntArray]:
+        """Return one entry for each item of the entries' lists, and whose it is, ``[items]``.
+
+        A missing list is an empty one. The item is under ``key``, the entry's id under ``id``.
+
+        Raises:
+            DatasetError: If a value is not a list.
+        """
+        lists = [entry.get(key, []) for entry in self._entries]
+        for row, items in enumerate(lists):
+            if not isinstance(items, list):
+                self.refuse(row, f"{key} is {items!r}", "Give a list.")
+        owners = np.repeat(np.arange(len(lists)), [len(items) for items in lists])
+        unfolded = [
+            {"id": entry.get("id"), key: item}
+            for entry, items in zip(self._entries, lists, strict=True)
+            for item in items
+        ]
+        return Entries(self.path, self.singular, unfolded), owners.astype(np.int64)
+
     def refuse_repeated(self, key: str, values: Sequence[str]) -> None:
         """Raise DatasetError if two entries have the same value."""
         first: dict[str, int] = {}

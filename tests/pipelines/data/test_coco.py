@@ -96,6 +96,36 @@ def test_lvis_names_its_images_by_url(write: Callable[[Any], Path]) -> None:
     assert read_coco(write(content)).image_ids == ("000a", "000b", "000c")
 
 
+def test_lvis_verifies_classes_by_image(write: Callable[[Any], Path]) -> None:
+    """Classes with boxes are present, negative categories absent, and others unknown."""
+    content = copy.deepcopy(CONTENT)
+    content["images"][1]["neg_category_ids"] = [2]
+    content["images"][2]["neg_category_ids"] = [18, 2]
+
+    labels = read_coco(write(content)).labels
+
+    assert labels is not None
+    assert labels.image_ids == ("000a", "000b", "000c")
+    assert labels.image.tolist() == [0, 0, 1, 1, 2, 2]
+    assert [labels.class_ids[label] for label in labels.label] == ["18", "2"] * 3
+    assert labels.positive.tolist() == [True, False, True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("negatives", "message"),
+    [([2, 5], "neg_category_ids is 5, but no category has this id"), (5, "neg_category_ids is 5")],
+)
+def test_bad_negative_categories_are_refused(
+    write: Callable[[Any], Path], negatives: object, message: str
+) -> None:
+    """They are a list of known categories."""
+    content = copy.deepcopy(CONTENT)
+    content["images"][1]["neg_category_ids"] = negatives
+
+    with pytest.raises(DatasetError, match=f"image 9: {message}"):
+        read_coco(write(content))
+
+
 def test_a_file_without_annotations_is_read(write: Callable[[Any], Path]) -> None:
     """Three empty lists are a dataset, if an empty one."""
     annotations = read_coco(write({"images": [], "annotations": [], "categories": []}))

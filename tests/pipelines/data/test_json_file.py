@@ -66,6 +66,19 @@ def test_columns_are_read() -> None:
     assert entries(2, "0").positions("v", entries(5, 5, 5)).tolist() == [2, 0]
 
 
+def test_lists_are_unfolded() -> None:
+    """Every item is an entry that has its owner's name; a missing list is an empty one."""
+    owned = Entries(PATH, "image", [{"id": 5, "v": [1, 2]}, {"id": 6}, {"id": 7, "v": [3]}])
+
+    items, owners = owned.unfold("v")
+
+    assert (items.numbers("v").tolist(), owners.tolist()) == ([1, 2, 3], [0, 0, 2])
+    assert items.where(2) == "image 7"
+    assert refusal(lambda: entries([1], 2).unfold("v")) == (
+        "boxes.json: entry 1: v is 2\nGive a list."
+    )
+
+
 @pytest.mark.parametrize("bad", [None, "x", float("nan"), 10**400, [1], {}])
 def test_what_is_no_number_is_refused(bad: object) -> None:
     """The first bad entry is named, with its value."""
