@@ -20,6 +20,8 @@ _LENGTH = struct.Struct("<Q")
 _DTYPES = {
     np.dtype(np.bool_): "BOOL",
     np.dtype(np.uint8): "U8",
+    np.dtype(np.uint16): "U16",
+    np.dtype(np.uint32): "U32",
     np.dtype(np.int32): "I32",
     np.dtype(np.int64): "I64",
     np.dtype(np.float64): "F64",
@@ -38,7 +40,7 @@ def write_arrays(
     Args:
         path: The file.
         format_name: Such as ``wtn.dataset-index``.
-        arrays: Of bool, uint8, int32, int64 or float64.
+        arrays: Of bool, uint8 to uint32, int32, int64 or float64.
         header: What the file says of itself.
         provenance: What it was made from.
     """

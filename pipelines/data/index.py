@@ -7,6 +7,7 @@ opens in no time whatever its size, and processes share its memory.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ FORMAT = "wtn.dataset-index"
 MADE_BY = "wtn prepare"
 _KEYS = (
     "key", "vocabulary", "box_classes", "label_classes", "hierarchy", "expanded", "policy",
-    "sources", "images", "counts",
+    "sources", "images", "counts", "notes",
 )  # fmt: skip
 _IMAGE_FILES = "image_files."
 
@@ -118,6 +119,7 @@ def write_index(
     policy: ReadPolicy,
     provenance: Provenance,
     counts: Mapping[str, int],
+    notes: Mapping[str, Any] = MappingProxyType({}),
     images: ImageStore | None = None,
 ) -> None:
     """Write an index, one array at a time.
@@ -129,6 +131,7 @@ def write_index(
         policy: What was done with bad boxes.
         provenance: The source files.
         counts: What to tell of it without reading it.
+        notes: JSON values; what else to tell.
         images: Where the images are.
     """
     labels = split.labels
@@ -143,6 +146,7 @@ def write_index(
         "sources": [[str(source.path.resolve()), source.row] for source in split.boxes.sources],
         "images": [str(source.resolve()) for source in images.sources] if images else [],
         "counts": dict(counts),
+        "notes": dict(notes),
     }
     write_arrays(path, FORMAT, _arrays(split, images), header, provenance)
 

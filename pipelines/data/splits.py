@@ -3,7 +3,7 @@
 Shapes: n rows, I images, C classes.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import compress
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ import numpy as np
 
 from pipelines.data.annotations import Annotations, BoxTable, ImageLabelTable
 from pipelines.data.expansion import expand_boxes, expand_image_labels
+from pipelines.data.string_table import positions_in
 from pipelines.data.tables import BoolArray, IntArray
 from pipelines.errors import ConfigError
 from pipelines.vocabulary import ClassHierarchy, Vocabulary
@@ -74,9 +75,8 @@ def with_labels(split: Annotations, labels: ImageLabelTable) -> Annotations:
     if len(joined.image_ids) == len(split.image_ids):
         sizes = split.sizes
     else:
-        place = {image_id: row for row, image_id in enumerate(joined.image_ids)}
         sizes = joined.sizes.copy()
-        sizes[[place[image_id] for image_id in split.image_ids]] = split.sizes
+        sizes[positions_in(joined.image_ids, split.image_ids)] = split.sizes
     return replace(joined, sizes=sizes, expanded=split.expanded)
 
 
@@ -105,18 +105,19 @@ def keep_images(split: Annotations, kept: BoolArray) -> Annotations:
     )
 
 
-def keep_annotated_images(split: Annotations) -> Annotations:
-    """Keep the images that have a box or a label."""
-    kept = np.zeros(len(split.image_ids), np.bool_)
-    kept[split.boxes.image] = True
+def annotated_images(split: Annotations) -> BoolArray:
+    """Return for each image ``[I]`` whether it has a box or a label."""
+    annotated = mask_of(len(split.image_ids), split.boxes.image)
     if split.labels is not None:
-        kept[split.labels.image] = True
-    return keep_images(split, kept)
+        annotated |= mask_of(len(split.image_ids), split.labels.image)
+    return annotated
 
 
-def is_among(image_ids: Iterable[str], wanted: Collection[str]) -> BoolArray:
-    """Return for each image ``[I]`` whether its id is wanted."""
-    return np.fromiter((image_id in wanted for image_id in image_ids), np.bool_)
+def mask_of(size: int, positions: IntArray) -> BoolArray:
+    """Return a mask ``[size]`` that is set at the positions."""
+    mask = np.zeros(size, np.bool_)
+    mask[positions] = True
+    return mask
 
 
 def _joined(sequences: Sequence[Sequence[str]]) -> tuple[Sequence[str], list[IntArray]]:
@@ -125,9 +126,7 @@ def _joined(sequences: Sequence[Sequence[str]]) -> tuple[Sequence[str], list[Int
     if all(other is first or other == first for other in others):
         return first, [np.arange(len(first))] * len(sequences)
     union = sorted(set().union(*sequences))
-    place = {value: position for position, value in enumerate(union)}
-    places = [np.fromiter((place[value] for value in ids), np.int64, len(ids)) for ids in sequences]
-    return tuple(union), places
+    return tuple(union), [positions_in(union, ids) for ids in sequences]
 
 
 def _boxes_of(

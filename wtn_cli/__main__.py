@@ -1,0 +1,5 @@
+"""Run ``python -m wtn_cli`` as ``wtn``."""
+
+from wtn_cli.app import main
+
+main()
