@@ -5,7 +5,7 @@ An image is named by its number, as its file is. Shapes: n objects, I images, K 
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -129,7 +129,8 @@ def read_image_data(path: Path) -> ImageSizes:
     ids = images.texts("image_id" if images.any_has("image_id") else "id")
     images.refuse_repeated("image_id", ids)
     sides = (images.whole_numbers(side, 1, _LARGEST_SIDE).tolist() for side in ("height", "width"))
-    return ImageSizes(dict(zip(ids, zip(*sides, strict=True), strict=True)), source=path)
+    pairs = zip(*sides, strict=True)
+    return replace(ImageSizes.from_mapping(dict(zip(ids, pairs, strict=True))), source=path)
 
 
 def _report(

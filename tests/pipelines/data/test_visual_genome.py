@@ -19,7 +19,7 @@ CLASSES = Vocabulary(
     ("/m/t", "/m/s2", "/m/s1", "/m/d", "/m/k1", "/m/k2", "/m/none"),
     ("Tree", "Sheep", "Sheep", "Dog", "Kite", "kite", "Zebra"),
 )
-SIZES = ImageSizes({"2": (100, 200), "10": (50, 50)})
+SIZES = ImageSizes.from_mapping({"2": (100, 200), "10": (50, 50)})
 
 
 def vg_object(object_id: int, name: str, x: int, y: int, w: int, h: int) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def test_bad_boxes_follow_the_policy(objects_json: Path) -> None:
 def test_unknown_sizes_are_refused(objects_json: Path) -> None:
     """Only images with boxes need one."""
     with pytest.raises(MismatchError, match="the size of image '10' is not known"):
-        read_visual_genome(objects_json, CLASSES, ImageSizes({"2": (1, 1)}))
+        read_visual_genome(objects_json, CLASSES, ImageSizes.from_mapping({"2": (1, 1)}))
 
 
 def test_sizes_are_read_from_image_data(tmp_path: Path) -> None:
@@ -120,10 +120,10 @@ def test_sizes_are_read_from_image_data(tmp_path: Path) -> None:
         '[{"image_id": 1, "width": 800, "height": 600, "url": "x", "coco_id": null}, '
         '{"image_id": 2, "width": 50, "height": 40}]'
     )
-    assert read_image_data(path).sizes == {"1": (600, 800), "2": (40, 50)}
+    assert read_image_data(path).of(["2", "1"]).tolist() == [[40, 50], [600, 800]]
 
     path.write_text('[{"id": 1, "width": 800, "height": 600}]')
-    assert read_image_data(path).sizes == {"1": (600, 800)}
+    assert read_image_data(path).of(["1"]).tolist() == [[600, 800]]
 
 
 @pytest.mark.parametrize(
@@ -159,11 +159,12 @@ def test_the_released_selection_is_reproduced(real_data: Path, tmp_path: Path) -
     detection = read_subset(folder / "challenge-2018-class-descriptions-new.csv")
     known = Vocabulary(detection.ids + novel.ids, detection.names + novel.names)
     sizes = read_image_sizes(folder / "vg_sizes.txt")
+    size_of = dict(zip(sizes.image_ids, sizes.sizes.tolist(), strict=True))
     with (folder / "vg-annotations-bbox.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     images: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for number, row in enumerate(rows):
-        height, width = sizes.sizes[row["ImageID"]]
+        height, width = size_of[row["ImageID"]]
         x, y = round(float(row["XMin"]) * width), round(float(row["YMin"]) * height)
         w = round(float(row["XMax"]) * width) - x
         h = round(float(row["YMax"]) * height) - y
