@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from pipelines.errors import ConfigError, DatasetError, did_you_mean
 
@@ -20,6 +20,7 @@ Method = Literal["faster-rcnn", "wtn", "wtn+", "ae-wtn"]
 NORMALISED = ("wtn+", "ae-wtn")  # the methods with a GroupNorm
 Metric = Literal["oid", "aewtn-release"]
 BoxPolicy = Literal["error", "clip", "drop"]
+Sampler = Literal["class-balanced", "uniform", "repeat-factor"]
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 AtLeastZero = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -32,21 +33,36 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class DataSettings(Settings):
-    """The box dataset, in Open Images layout."""
+def _as_sequence(value: object) -> object:
+    return [value] if isinstance(value, str | Path) else value
 
-    images: Path
-    """Folder or zip of images named ``<ImageID>.jpg`` (or .jpeg, .png)."""
+
+class DataSettings(Settings):
+    """The box dataset."""
+
     boxes: Path
-    """Open Images box CSV; coordinates are fractions of the image."""
+    """An index made by ``wtn prepare``, or an Open Images box CSV; coordinates are fractions of
+    the image."""
+    images: Annotated[tuple[Path, ...], BeforeValidator(_as_sequence)] = ()
+    """Folders, zip and tar files of images named ``<ImageID>.jpg`` (or .jpeg, .png, .webp), one or
+    a list; without them those of the index."""
     classes: Path | None = None
-    """Class list that sets the order of the D classes; without it, the ids in ``boxes``, sorted."""
+    """Class list that sets the order of the D classes; without it that of the index, or the ids in
+    ``boxes``, sorted."""
     hierarchy: Path | None = None
-    """Open Images hierarchy JSON; without it no class stands above another."""
+    """Open Images hierarchy JSON; without it that of the index, or no class stands above
+    another."""
     hierarchy_mode: Literal["complete", "official"] = "complete"
     """``official`` reproduces the release's tables, which lack 25 ancestor pairs."""
     box_policy: BoxPolicy = "error"
     """What to do with a degenerate or out-of-image box."""
+    sampler: Sampler = "class-balanced"
+    """Which images a pass shows: ``class-balanced`` as the release, ``uniform`` each once, or
+    ``repeat-factor`` those of rare classes more often (LVIS)."""
+    repeat_threshold: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    """Of repeat-factor: fraction of the images below which a class is rare (LVIS: 0.001)."""
+    group_by_aspect_ratio: bool = True
+    """Keep wide and high images in batches of their own, so that less is padded (release: yes)."""
     horizontal_flip: Fraction = 0.5
     """Probability of mirroring a training image (release: 0.5)."""
     workers: Annotated[int, Field(ge=0)] = 2

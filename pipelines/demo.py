@@ -161,6 +161,8 @@ def _settings(
                 "boxes": world.train.boxes,
                 "classes": world.seen_classes,
                 "hierarchy": world.hierarchy,
+                "sampler": "uniform",
+                "group_by_aspect_ratio": False,
                 "workers": 0,  # decoding is cheap here; a second process would only compete
             },
             "backbone": {

@@ -1,36 +1,25 @@
-"""Stage 2: train a detector jointly with the rule that turns classifier rows into its own.
-
-Shapes: C classifier classes, d classifier width, D detection classes.
-"""
+"""Stage 2: train a detector jointly with the rule that turns classifier rows into its own."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import torch
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
-from pipelines.artifacts import ClassifierWeights
-from pipelines.classifiers.sources import ClassifierSource, read_source
-from pipelines.config import NORMALISED, TrainSettings
-from pipelines.data.annotations import BoxTable
-from pipelines.data.class_files import read_vocabulary
-from pipelines.data.detection import DetectionDataset, TrainingLoader, TrainingSampler
-from pipelines.data.images import open_images
-from pipelines.data.open_images import read_boxes
+from pipelines.config import TrainSettings
+from pipelines.data.index import is_index, open_index
 from pipelines.devices import resolve_device
-from pipelines.errors import ConfigError, Interrupted, MismatchError, RunError, WTNError
+from pipelines.errors import ConfigError, Interrupted, RunError, WTNError
 from pipelines.models.checkpoints import class_row_source
 from pipelines.models.detection import build_detector
 from pipelines.models.heads import build_head
 from pipelines.models.losses import label_tables
 from pipelines.provenance import Provenance, parent, provenance_of
+from pipelines.training.inputs import TrainInputs, load_inputs, training_loader
 from pipelines.training.loop import StepRecord, run_training
 from pipelines.training.optimizers import Optimizers
 from pipelines.training.run_folder import CHECKPOINT, RunFolder
-from pipelines.vocabulary import ClassHierarchy, ClassPartition, Vocabulary
 
 
 @dataclass(frozen=True)
@@ -56,15 +45,6 @@ class TrainReport:
     other: int
     novel: int
     losses: dict[str, float]
-
-
-class _Inputs(NamedTuple):
-    classifier: ClassifierWeights
-    boxes: BoxTable
-    detection: Vocabulary
-    partition: ClassPartition
-    dataset: DetectionDataset
-    backbone: ClassifierSource | None
 
 
 def train_detector(
@@ -95,12 +75,12 @@ def train_detector(
             mend="Name another folder with --output, or replace it with --force.",
         )
     device = resolve_device(settings.device)
-    inputs = _load_inputs(settings)
+    inputs = load_inputs(settings)
     torch.manual_seed(settings.seed)
     model = _build(settings, inputs).to(device)
     optimizers = Optimizers(model, settings.optimizer, settings.schedule)
     steps = run_training(
-        model, _loader(inputs.dataset, settings), optimizers, device, settings.schedule.log_every
+        model, training_loader(inputs, settings), optimizers, device, settings.schedule.log_every
     )
     folder = RunFolder(
         output, settings, inputs.classifier, inputs.detection, _provenance(settings, inputs)
@@ -110,7 +90,7 @@ def train_detector(
         folder.checkpoint,
         iterations=settings.schedule.iterations,
         images=len(inputs.dataset),
-        boxes=len(inputs.boxes),
+        boxes=len(inputs.split.boxes),
         seen=len(inputs.partition.seen),
         other=len(inputs.partition.other),
         novel=len(inputs.partition.novel),
@@ -172,79 +152,25 @@ def _save(folder: RunFolder, model: GeneralizedRCNN, taken: int) -> None:
     folder.save(state, taken)
 
 
-def _load_inputs(settings: TrainSettings) -> _Inputs:
-    classifier = ClassifierWeights.load(settings.classifier)
-    boxes = read_boxes(settings.data.boxes, settings.data.box_policy)
-    detection = _detection_vocabulary(settings, boxes, classifier.vocabulary)
-    partition = ClassPartition.of(classifier.vocabulary, detection)
-    if not partition.seen:
-        raise MismatchError(
-            f"none of the {len(detection)} classes with boxes is among the classifier's "
-            f"{len(classifier.vocabulary)}: {detection.ids[0]!r} against "
-            f"{classifier.vocabulary.ids[0]!r}",
-            where=settings.classifier,
-            mend="Classes are joined by id; name the rows with: wtn extract-weights --classes",
-        )
-    if len(classifier.vocabulary) < 2 and settings.head.method in NORMALISED:
-        raise MismatchError(
-            f"{settings.head.method} standardises over all classes, and there is only one",
-            where=settings.classifier,
-            mend="Use a classifier with more classes, or --method wtn.",
-        )
-    dataset = DetectionDataset(open_images(settings.data.images), boxes, detection)
-    weights = settings.backbone.weights
-    backbone = read_source(weights) if weights else None
-    return _Inputs(classifier, boxes, detection, partition, dataset, backbone)
-
-
-def _detection_vocabulary(
-    settings: TrainSettings, boxes: BoxTable, classifier: Vocabulary
-) -> Vocabulary:
-    if settings.data.classes is not None:
-        return read_vocabulary(settings.data.classes)
-    ids = tuple(boxes.class_ids[label] for label in np.unique(boxes.label))
-    return Vocabulary(ids, tuple(classifier.name_of.get(class_id, class_id) for class_id in ids))
-
-
-def _build(settings: TrainSettings, inputs: _Inputs) -> GeneralizedRCNN:
+def _build(settings: TrainSettings, inputs: TrainInputs) -> GeneralizedRCNN:
     source = class_row_source(
         inputs.classifier.weight, inputs.classifier.vocabulary, inputs.detection
     )
     head = build_head(settings.head, source, settings.detector.roi_width)
-    tables = label_tables(inputs.detection, _hierarchy(settings, inputs.detection))
+    tables = label_tables(inputs.detection, inputs.hierarchy)
     state = inputs.backbone.tensors if inputs.backbone else None
     return build_detector(settings.backbone, settings.detector, head, tables, state)
 
 
-def _hierarchy(settings: TrainSettings, detection: Vocabulary) -> ClassHierarchy:
-    if settings.data.hierarchy is None:
-        return ClassHierarchy.flat()
-    official = settings.data.hierarchy_mode == "official"
-    path = settings.data.hierarchy
-    hierarchy = ClassHierarchy.from_json(path, official=official)
-    hierarchy.refuse_disjoint(detection.ids, path)
-    return ClassHierarchy.from_json(path, detection.ids, official=official)
-
-
-def _loader(dataset: DetectionDataset, settings: TrainSettings) -> TrainingLoader:
-    sampler = TrainingSampler(
-        len(dataset),
-        batch_size=settings.schedule.batch_size,
-        iterations=settings.schedule.iterations,
-        flip=settings.data.horizontal_flip,
-        seed=settings.seed,
-    )
-    return TrainingLoader(dataset, sampler, settings.data.workers)
-
-
-def _provenance(settings: TrainSettings, inputs: _Inputs) -> Provenance:
-    files = {
-        "boxes": settings.data.boxes,
-        "classes": settings.data.classes,
-        "hierarchy": settings.data.hierarchy,
-    }
-    parents = [parent(role, path) for role, path in files.items() if path is not None]
+def _provenance(settings: TrainSettings, inputs: TrainInputs) -> Provenance:
+    data = settings.data
+    index = open_index(data.boxes).provenance if is_index(data.boxes) else None
+    parents = [
+        parent("classifier", settings.classifier, inputs.classifier.provenance),
+        parent("boxes", data.boxes, index),
+    ]
+    files = {"classes": data.classes, "hierarchy": data.hierarchy}
+    parents += [parent(role, path) for role, path in files.items() if path is not None]
     if inputs.backbone is not None:
         parents += [parent("backbone", path) for path in inputs.backbone.files]
-    classifier = parent("classifier", settings.classifier, inputs.classifier.provenance)
-    return provenance_of(classifier, *parents, images=str(settings.data.images))
+    return provenance_of(*parents, images=[str(source) for source in inputs.images.sources])

@@ -163,7 +163,12 @@ def _tiny_settings(world: SimpleNamespace, classifier: Path) -> dict[str, Any]:
     return {
         "classifier": str(classifier),
         "device": "cpu",
-        "data": {"images": str(world.images), "boxes": str(world.boxes), "workers": 0},
+        "data": {
+            "images": str(world.images),
+            "boxes": str(world.boxes),
+            "sampler": "uniform",  # so that three steps meet all images
+            "workers": 0,
+        },
         "backbone": {"name": "tiny", "weights": str(world.state_dict), "fpn_channels": 16},
         "detector": {
             "min_size": IMAGE_SIDE,

@@ -14,10 +14,20 @@ if TYPE_CHECKING:
     from pipelines.training.loop import StepRecord
 
 Classifier = Annotated[Path | None, typer.Option(help="Made by: wtn extract-weights")]
-Images = Annotated[Path | None, typer.Option(help="Folder or zip of `<ImageID>.jpg`.")]
-Boxes = Annotated[Path | None, typer.Option(help="Open Images box CSV.")]
+Images = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="Folder, zip or tar of `<ImageID>.jpg`; repeat it for several. An index knows its own."
+    ),
+]
+Boxes = Annotated[
+    Path | None, typer.Option(help="Index made by wtn prepare, or Open Images box CSV.")
+]
 Classes = Annotated[Path | None, typer.Option(help="Order and names of the classes.")]
 Hierarchy = Annotated[Path | None, typer.Option(help="Open Images hierarchy JSON.")]
+Sampler = Annotated[
+    str | None, typer.Option(help="class-balanced (default), uniform or repeat-factor.")
+]
 Output = Annotated[
     Path, typer.Option("--output", "-o", help="Run folder: settings, metrics, checkpoint.")
 ]
@@ -64,6 +74,7 @@ def train(
     iterations: Iterations = None,
     batch_size: BatchSize = None,
     box_policy: BoxPolicy = None,
+    sampler: Sampler = None,
     seed: Seed = None,
     device: Device = None,
     show_config: ShowConfig = False,
@@ -82,11 +93,12 @@ def train(
 
     flags = {
         "classifier": classifier,
-        "data.images": images,
+        "data.images": images or None,
         "data.boxes": boxes,
         "data.classes": classes,
         "data.hierarchy": hierarchy,
         "data.box_policy": box_policy,
+        "data.sampler": sampler,
         "head.method": method,
         "backbone.name": backbone,
         "backbone.weights": backbone_weights,

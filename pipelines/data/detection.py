@@ -1,42 +1,45 @@
-"""Training images with their boxes, and the order in which they come.
+"""Training images with their boxes, read in batches.
 
-Shapes: G ground-truth boxes of an image, H and W its size in pixels, D detection classes.
+Shapes: n boxes of I images, G of one, H and W its size in pixels, D detection classes.
 """
 
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms.v2 import functional as transforms
 
+from pipelines.data.annotation_files import refuse_unknown_classes
 from pipelines.data.annotations import BoxTable
+from pipelines.data.image_order import run_starts
 from pipelines.data.images import ImageStore
-from pipelines.errors import DatasetError, MismatchError, WTNError, did_you_mean
+from pipelines.data.samplers import Sample, TrainingSampler
+from pipelines.data.tables import IntArray
+from pipelines.errors import DatasetError, WTNError
 from pipelines.vocabulary import Vocabulary
 
 Target = dict[str, Tensor]  # {"boxes": [G, 4] float32 x1 y1 x2 y2 in pixels, "labels": [G] int64}
 
 
-class Sample(NamedTuple):
-    """One look at an image: its place in the dataset, and whether it is mirrored."""
-
-    row: int
-    flip: bool
-
-
 class DetectionDataset(Dataset[tuple[Tensor, Target]]):
     """The images that have boxes; labels count from 1, because 0 is background.
+
+    The columns of the table stay where they are, in a memory-mapped file too, unless its rows are
+    not grouped by image.
 
     Args:
         images: Where the pixels are.
         table: The boxes, checked.
         vocabulary: The D classes.
+
+    Attributes:
+        image: ``[I]``, positions in the table's ``image_ids``, rising.
 
     Raises:
         DatasetError: If there is no box, or an image is missing.
@@ -44,77 +47,39 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
     """
 
     def __init__(self, images: ImageStore, table: BoxTable, vocabulary: Vocabulary) -> None:
-        if len(table.boxes) == 0:
+        if len(table) == 0:
             raise DatasetError("no boxes to train on", where=table.origin)
-        rows = np.array([vocabulary.positions.get(i, -1) for i in table.class_ids], dtype=np.int64)
-        labels = rows[table.label]
-        if (labels < 0).any():
-            raise _unknown_class(table, int((labels < 0).argmax()), vocabulary)
-        order = np.argsort(table.image, kind="stable")
-        present, starts = np.unique(table.image[order], return_index=True)
-        self.image_ids = tuple(table.image_ids[i] for i in present)
-        self._images = images
-        self._boxes = np.split(table.boxes[order], starts[1:])
-        self._labels = np.split(labels[order] + 1, starts[1:])
-        missing = [image_id for image_id in self.image_ids if image_id not in images]
-        if missing:
-            raise DatasetError(
-                f"{len(missing)} of {len(self.image_ids)} images with boxes are missing, first "
-                f"{missing[0]!r}",
-                where=images.origin,
-                mend=f"Their boxes are in {table.origin}; images are named <ImageID>.jpg.",
-            )
+        refuse_unknown_classes(table, vocabulary)
+        rows = [vocabulary.positions.get(class_id, -1) for class_id in table.class_ids]
+        self._labels = np.array(rows, np.int64) + 1  # 0 for a class without box
+        self._images, self._table = images, _grouped_by_image(table)
+        starts = run_starts(self._table.image)
+        self._offsets = np.append(starts, len(table))  # [I + 1]
+        self.image = self._table.image[starts]
+        _refuse_missing(images, table, self.image)
 
     def __len__(self) -> int:
-        return len(self.image_ids)
+        return len(self.image)
 
     def __getitem__(self, sample: Sample) -> tuple[Tensor, Target]:
-        image = self._images.read(self.image_ids[sample.row])
+        table = self._table
+        image = self._images.read(table.image_ids[int(self.image[sample.row])])
         height, width = image.shape[1:]
-        boxes = torch.from_numpy(self._boxes[sample.row]).float()
+        rows = slice(*self._offsets[sample.row : sample.row + 2])
+        boxes = torch.from_numpy(table.boxes[rows].astype(np.float32))
         boxes = boxes * torch.tensor([width, height, width, height])
         if sample.flip:
             image = transforms.horizontal_flip(image)
             boxes = torch.stack(
                 [width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], dim=1
             )
-        labels = torch.from_numpy(self._labels[sample.row])
+        labels = torch.from_numpy(self._labels[table.label[rows]])
         return image.float() / 255, {"boxes": boxes, "labels": labels}
 
-
-class TrainingSampler(Sampler[list[Sample]]):
-    """Shuffled batches, pass after pass; a function of the seed alone.
-
-    Args:
-        size: Images in the dataset.
-        batch_size: Images a batch.
-        iterations: Batches in all.
-        flip: Probability of mirroring.
-        seed: Of the order and the mirroring.
-    """
-
-    def __init__(
-        self, size: int, *, batch_size: int, iterations: int, flip: float, seed: int
-    ) -> None:
-        self._size, self._flip, self._seed = size, flip, seed
-        self._batch_size, self._iterations = batch_size, iterations
-
-    def __len__(self) -> int:
-        return self._iterations
-
-    def __iter__(self) -> Iterator[list[Sample]]:
-        stream = self._samples()
-        for _ in range(self._iterations):
-            yield [next(stream) for _ in range(self._batch_size)]
-
-    def _samples(self) -> Iterator[Sample]:
-        epoch = 0
-        while True:
-            random = np.random.default_rng([self._seed, epoch])
-            flips = random.random(self._size) < self._flip
-            for row in random.permutation(self._size):
-                yield Sample(int(row), bool(flips[row]))
-            epoch += 1
+    @property
+    def box_columns(self) -> tuple[IntArray, IntArray]:
+        """The image (by place in this dataset) and the label (by class id) of every box ``[n]``."""
+        return np.repeat(np.arange(len(self)), np.diff(self._offsets)), self._table.label
 
 
 class TrainingLoader(DataLoader[tuple[Tensor, Target]]):
@@ -185,11 +150,19 @@ def _unless_hung_up(
         sys.__excepthook__(kind, error, trace)
 
 
-def _unknown_class(table: BoxTable, row: int, vocabulary: Vocabulary) -> MismatchError:
-    class_id = table.class_ids[table.label[row]]
-    nearest = did_you_mean(class_id, vocabulary.ids)
-    return MismatchError(
-        f"class {class_id!r} is not among the {len(vocabulary)} detection classes",
-        where=table.where(row),
-        mend=nearest or "Add it to the class list, or remove its boxes.",
-    )
+def _grouped_by_image(table: BoxTable) -> BoxTable:
+    if (table.image[1:] >= table.image[:-1]).all():
+        return table
+    return table.select(np.argsort(table.image, kind="stable"))
+
+
+def _refuse_missing(images: ImageStore, table: BoxTable, wanted: IntArray) -> None:
+    """Raise DatasetError unless the store has the images at the ``wanted`` positions."""
+    missing = wanted[images.positions(table.image_ids)[wanted] < 0]
+    if len(missing):
+        raise DatasetError(
+            f"{len(missing)} of {len(wanted)} images with boxes are missing, first "
+            f"{table.image_ids[int(missing[0])]!r}",
+            where=images.origin,
+            mend=f"Their boxes are in {table.origin}; images are named <ImageID>.jpg.",
+        )

@@ -60,12 +60,12 @@ def class_balanced_order(
         length: L, the entries of a pass.
     """
     image, label = _distinct(image, label)
-    starts = _run_starts(image)
+    starts = run_starts(image)
     rarity = _rarity(label)
     owner = np.minimum.reduceat(rarity[label], starts)  # [I]
     labels_per_image = np.diff(starts, append=len(image))
     by_class = np.lexsort((labels_per_image, owner))
-    first = _run_starts(owner[by_class])  # [K]
+    first = run_starts(owner[by_class])  # [K]
     count = np.diff(first, append=len(by_class))
     turn, group = np.divmod(np.arange(length), len(first))
     from_the_end = turn % count[group] + 1
@@ -84,7 +84,7 @@ def repeat_factor_order(image: IntArray, label: IntArray, threshold: float = 1e-
         threshold: The fraction below which a class counts as rare.
     """
     image, label = _distinct(image, label)
-    starts = _run_starts(image)
+    starts = run_starts(image)
     fraction = np.bincount(label) / len(starts)
     factor = np.sqrt(threshold / fraction.clip(min=1 / len(starts))).clip(min=1)
     return ImageOrder(image[starts], np.maximum.reduceat(factor[label], starts))
@@ -94,11 +94,11 @@ def _distinct(image: IntArray, label: IntArray) -> tuple[IntArray, IntArray]:
     """Return each pair of an image and a class in it once, by image."""
     num_labels = int(label.max()) + 1
     pairs = np.sort(image.astype(np.int64) * num_labels + label)
-    distinct = pairs[_run_starts(pairs)]  # many times faster than np.unique
+    distinct = pairs[run_starts(pairs)]  # many times faster than np.unique
     return distinct // num_labels, distinct % num_labels
 
 
-def _run_starts(values: IntArray) -> IntArray:
+def run_starts(values: IntArray) -> IntArray:
     """Return where each run of equal values begins."""
     return np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
 

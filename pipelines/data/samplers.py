@@ -130,7 +130,7 @@ class TrainingSampler(Sampler[list[Sample]]):
         return steps[np.argsort(steps[:, 0])], np.sort(by_group[~in_step])
 
 
-def aspect_ratio_groups(sizes: IntArray) -> Groups:
+def aspect_ratio_groups(sizes: NDArray[np.int32]) -> Groups:
     """Group images by shape: 0 wider than high, 1 not (the release's two), 2 unknown.
 
     Args:

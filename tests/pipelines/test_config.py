@@ -23,6 +23,7 @@ def test_defaults_are_the_release() -> None:
     )
     assert settings.schedule.steps == (120_000, 160_000)
     assert math.isclose(settings.schedule.transfer_gamma, 0.31622776601683794)
+    assert (settings.data.sampler, settings.data.group_by_aspect_ratio) == ("class-balanced", True)
 
 
 def test_flags_win_over_assignments_over_the_file(tmp_path: Path) -> None:
@@ -55,6 +56,17 @@ def test_written_settings_read_back_equal(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "images"),
+    [("a.zip", ("a.zip",)), ('["a.zip", "b"]', ("a.zip", "b")), ("[]", ())],
+)
+def test_images_are_one_source_or_several(given: str, images: tuple[str, ...]) -> None:
+    """A path alone is a list of one."""
+    settings = load_settings(None, ["classifier=c", "data.boxes=b", f"data.images={given}"])
+
+    assert settings.data.images == tuple(map(Path, images))
+
+
+@pytest.mark.parametrize(
     ("assignment", "message"),
     [
         (
@@ -68,6 +80,8 @@ def test_written_settings_read_back_equal(tmp_path: Path) -> None:
         ("detector.anchor_sizes=[8]", "needs five numbers"),
         ("head.negative_slope=0", "passes no gradient"),
         ("head.groups=7", r"head.groups \(7\) must divide the hidden width \(2048"),
+        ("data.sampler=unifrom", r"bad value for data.sampler: .*'uniform'"),
+        ("data.repeat_threshold=0", "greater than 0"),
         ("seed", "expected KEY=VALUE"),
         ("seed.x.y=1", "unknown setting|bad value"),
     ],

@@ -274,7 +274,7 @@ CASES = [
          3, ("{bad}:4: a box leaves the image", "1 of 12", "--box-policy drop")),
     Case("box of an unlisted class", text("d.txt", "/m/01\n/m/02\n/m/03\n/m/05\n"),
          TRAIN + " --classes {bad}", 4,
-         ("{boxes}:4: class '/m/025' is not among the 4 detection classes",)),
+         ("{boxes}:4: class '/m/025' is not among the 4 classes",)),
     Case("training boxes of header only", edited("boxes", lambda lines: lines[:1]),
          TRAIN + " --boxes {bad}", 3, ("{bad}: the file has no rows",)),
     Case("training images missing", images_with(None), TRAIN + " --images {bad}", 3,

@@ -119,6 +119,21 @@ def test_settings_of_a_run_repeat_it(wtn: Wtn, run: Path, tmp_path: Path) -> Non
     assert first == second
 
 
+def test_flags_name_the_sampler_and_several_sources(
+    wtn: Wtn, settings_toml: Path, world: SimpleNamespace
+) -> None:
+    """--images is given once for each source, and replaces those of the settings file."""
+    ended = wtn("train", "--config", settings_toml, "--show-config", "--sampler", "repeat-factor",
+                "--images", "a.zip", "--images", "b")  # fmt: skip
+
+    data = tomllib.loads(ended.stdout)["data"]
+    assert (data["sampler"], data["images"]) == ("repeat-factor", ["a.zip", "b"])
+
+    ended = wtn("train", "--config", settings_toml, "--show-config")
+
+    assert tomllib.loads(ended.stdout)["data"]["images"] == [str(world.images)]
+
+
 def test_show_config_prints_a_settings_file(wtn: Wtn, settings_toml: Path, tmp_path: Path) -> None:
     """Every setting is printed as TOML that reads back, and nothing is trained."""
     ended = wtn("train", "--config", settings_toml, "--set", "seed=5", "--show-config")

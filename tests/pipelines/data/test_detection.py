@@ -10,9 +10,10 @@ import torch
 from PIL import Image
 
 from pipelines.data.annotations import BoxTable
-from pipelines.data.detection import DetectionDataset, Sample, TrainingSampler
+from pipelines.data.detection import DetectionDataset
 from pipelines.data.images import open_images
 from pipelines.data.open_images import read_boxes
+from pipelines.data.samplers import Sample
 from pipelines.errors import DatasetError, MismatchError
 from pipelines.vocabulary import Vocabulary
 
@@ -55,7 +56,7 @@ def test_boxes_come_in_pixels_with_labels_from_one(folder: Path, table: BoxTable
 
     image, target = dataset[Sample(1, flip=False)]
 
-    assert dataset.image_ids == ("one", "two")
+    assert [table.image_ids[i] for i in dataset.image] == ["one", "two"]
     assert image.shape == (3, 8, 16)
     assert image.max() <= 1
     assert target["boxes"].tolist() == [[4, 0, 8, 8], [0, 0, 16, 4]]
@@ -74,7 +75,7 @@ def test_mirroring_moves_boxes_with_pixels(folder: Path, table: BoxTable) -> Non
 
 def test_a_class_outside_the_list_names_its_row(folder: Path, table: BoxTable) -> None:
     """The file and the line of the first such box are named."""
-    with pytest.raises(MismatchError, match=r"boxes.csv:3: class 'cat' is not among the 1"):
+    with pytest.raises(MismatchError, match=r"boxes.csv:3: class 'cat' is not among the 1 classes"):
         DetectionDataset(open_images(folder), table, Vocabulary(("dog",), ("Dog",)))
 
 
@@ -95,7 +96,7 @@ def test_zip_and_folder_read_alike(folder: Path, tmp_path: Path) -> None:
 
     zipped, plain = open_images(archive), open_images(folder)
 
-    assert zipped.ids == plain.ids == ("one", "two")
+    assert list(zipped.ids) == list(plain.ids) == ["one", "two"]
     for image_id in plain.ids:
         assert torch.equal(zipped.read(image_id), plain.read(image_id))
 
@@ -119,18 +120,3 @@ def test_a_bad_source_is_refused(tmp_path: Path, name: str, message: str) -> Non
 
     with pytest.raises(DatasetError, match=message):
         open_images(tmp_path / name)
-
-
-def test_sampler_is_a_function_of_the_seed() -> None:
-    """Every pass shows each image once, and the same seed gives the same batches."""
-
-    def batches(seed: int) -> list[list[Sample]]:
-        return list(TrainingSampler(5, batch_size=2, iterations=10, flip=0.5, seed=seed))
-
-    first = batches(1)
-    rows = [sample.row for batch in first for sample in batch]
-    assert first == batches(1) != batches(2)
-    assert [len(batch) for batch in first] == [2] * 10
-    assert all(sorted(rows[k : k + 5]) == [0, 1, 2, 3, 4] for k in range(0, 20, 5))
-    assert rows[:5] != rows[5:10]
-    assert len({sample.flip for batch in first for sample in batch}) == 2

@@ -137,6 +137,6 @@ def test_grouped_batches_keep_to_the_order_of_the_images() -> None:
 
 def test_shapes_are_the_two_of_the_release() -> None:
     """Height over width below 1, at least 1, and unknown."""
-    sizes = np.array([[3, 4], [4, 4], [5, 4], [0, 0]])
+    sizes = np.array([[3, 4], [4, 4], [5, 4], [0, 0]], np.int32)
 
     assert aspect_ratio_groups(sizes).tolist() == [0, 1, 1, 2]

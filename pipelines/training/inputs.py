@@ -1,0 +1,184 @@
+"""What a training starts from, read and checked, and the order in which it goes through it.
+
+Shapes: I images with boxes, D detection classes.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pipelines.artifacts import ClassifierWeights
+from pipelines.classifiers.sources import ClassifierSource, read_source
+from pipelines.config import NORMALISED, DataSettings, TrainSettings
+from pipelines.data.annotation_files import load_annotations
+from pipelines.data.annotations import Annotations
+from pipelines.data.detection import DetectionDataset, TrainingLoader
+from pipelines.data.image_order import (
+    ImageOrder,
+    class_balanced_order,
+    repeat_factor_order,
+    uniform_order,
+)
+from pipelines.data.images import ImageStore, open_images
+from pipelines.data.index import is_index, open_index
+from pipelines.data.samplers import Groups, TrainingSampler, aspect_ratio_groups
+from pipelines.errors import ConfigError, DatasetError, MismatchError
+from pipelines.vocabulary import ClassHierarchy, ClassPartition, Vocabulary
+
+_MEASURED_AT_MOST = 20_000  # images whose headers are read when nothing else tells their sizes
+
+
+class TrainInputs(NamedTuple):
+    """Everything that a training reads before its first step.
+
+    Args:
+        classifier: What the detector learns from.
+        split: The boxes and what is known about their images.
+        images: Where the pixels are.
+        detection: The D classes.
+        hierarchy: Above them.
+        partition: Which of them the classifier knows.
+        dataset: Images with their boxes.
+        backbone: Initial weights, or None.
+    """
+
+    classifier: ClassifierWeights
+    split: Annotations
+    images: ImageStore
+    detection: Vocabulary
+    hierarchy: ClassHierarchy
+    partition: ClassPartition
+    dataset: DetectionDataset
+    backbone: ClassifierSource | None
+
+
+def load_inputs(settings: TrainSettings) -> TrainInputs:
+    """Read what the settings name.
+
+    Raises:
+        ConfigError: If nothing says where the images are.
+        DatasetError: If a file or an image is bad or missing.
+        ArtifactError: If the classifier or an index is not complete.
+        MismatchError: If they do not belong together.
+    """
+    data = settings.data
+    classifier = ClassifierWeights.load(settings.classifier)
+    split = _load_split(data)
+    detection = _detection_vocabulary(data, split, classifier.vocabulary)
+    partition = ClassPartition.of(classifier.vocabulary, detection)
+    _refuse_mismatch(settings, classifier.vocabulary, detection, partition)
+    images = _training_images(data)
+    weights = settings.backbone.weights
+    return TrainInputs(
+        classifier=classifier,
+        split=split,
+        images=images,
+        detection=detection,
+        hierarchy=_hierarchy(data, split, detection),
+        partition=partition,
+        dataset=DetectionDataset(images, split.boxes, detection),
+        backbone=read_source(weights) if weights else None,
+    )
+
+
+def training_loader(inputs: TrainInputs, settings: TrainSettings) -> TrainingLoader:
+    """Return the batches of a training.
+
+    Images are grouped by the sizes in the index. Where it has none, the headers of up to 20,000
+    images are read; images of unknown size are one more group.
+    """
+    data = settings.data
+    sampler = TrainingSampler(
+        _order(inputs.dataset, data),
+        batch_size=settings.schedule.batch_size,
+        iterations=settings.schedule.iterations,
+        flip=data.horizontal_flip,
+        seed=settings.seed,
+        groups=_groups(inputs) if data.group_by_aspect_ratio else None,
+    )
+    return TrainingLoader(inputs.dataset, sampler, data.workers)
+
+
+def _load_split(data: DataSettings) -> Annotations:
+    split = load_annotations(
+        data.boxes, hierarchy=data.hierarchy, classes=data.classes, policy=data.box_policy
+    )
+    if split.expanded:
+        raise MismatchError(
+            "its boxes are expanded along the hierarchy, as the ground truth of an evaluation is",
+            where=data.boxes,
+            mend="Train on boxes that are not: the loss knows the hierarchy.",
+        )
+    return split
+
+
+def _detection_vocabulary(
+    data: DataSettings, split: Annotations, classifier: Vocabulary
+) -> Vocabulary:
+    """Return the listed classes or, where nothing lists them, those that have a box."""
+    if data.classes is not None or is_index(data.boxes):
+        return split.vocabulary
+    ids = tuple(split.boxes.class_ids[label] for label in np.unique(split.boxes.label))
+    return Vocabulary(ids, tuple(classifier.name_of.get(class_id, class_id) for class_id in ids))
+
+
+def _refuse_mismatch(
+    settings: TrainSettings,
+    classifier: Vocabulary,
+    detection: Vocabulary,
+    partition: ClassPartition,
+) -> None:
+    if len(detection) and not partition.seen:
+        raise MismatchError(
+            f"none of the {len(detection)} classes with boxes is among the classifier's "
+            f"{len(classifier)}: {detection.ids[0]!r} against {classifier.ids[0]!r}",
+            where=settings.classifier,
+            mend="Classes are joined by id; name the rows with: wtn extract-weights --classes",
+        )
+    if len(classifier) < 2 and settings.head.method in NORMALISED:
+        raise MismatchError(
+            f"{settings.head.method} standardises over all classes, and there is only one",
+            where=settings.classifier,
+            mend="Use a classifier with more classes, or --method wtn.",
+        )
+
+
+def _training_images(data: DataSettings) -> ImageStore:
+    if data.images:
+        return open_images(*data.images)
+    images = open_index(data.boxes).images() if is_index(data.boxes) else None
+    if images is None:
+        raise ConfigError(
+            "nothing says where the images are",
+            where=data.boxes,
+            mend="Give data.images or --images; an index made with --images knows its own.",
+        )
+    return images
+
+
+def _hierarchy(data: DataSettings, split: Annotations, detection: Vocabulary) -> ClassHierarchy:
+    if split.hierarchy is None:
+        return ClassHierarchy.flat()
+    official = data.hierarchy_mode == "official"
+    return ClassHierarchy.from_tree(split.hierarchy, detection.ids, official=official)
+
+
+def _order(dataset: DetectionDataset, data: DataSettings) -> ImageOrder:
+    if data.sampler == "uniform":
+        return uniform_order(len(dataset))
+    image, label = dataset.box_columns
+    if data.sampler == "repeat-factor":
+        return repeat_factor_order(image, label, data.repeat_threshold)
+    return class_balanced_order(image, label)
+
+
+def _groups(inputs: TrainInputs) -> Groups:
+    """Return the group of each image of the dataset ``[I]``."""
+    images = inputs.dataset.image
+    sizes = inputs.split.sizes[images]
+    if not sizes.any() and len(images) <= _MEASURED_AT_MOST:
+        try:
+            sizes = inputs.images.sizes([inputs.split.boxes.image_ids[i] for i in images.tolist()])
+        except DatasetError:  # of a bad image: it is reported when it is decoded
+            return aspect_ratio_groups(sizes)
+    return aspect_ratio_groups(sizes)

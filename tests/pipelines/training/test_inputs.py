@@ -1,0 +1,146 @@
+"""Tests for pipelines.training.inputs: what a training reads, and in which order."""
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines.config import TrainSettings, validate_settings
+from pipelines.data.annotation_files import load_annotations
+from pipelines.data.detection import DetectionDataset
+from pipelines.data.image_order import class_balanced_order, repeat_factor_order, uniform_order
+from pipelines.data.images import open_images
+from pipelines.data.index import write_index
+from pipelines.data.samplers import Sample, TrainingSampler
+from pipelines.errors import ConfigError, MismatchError
+from pipelines.training.inputs import load_inputs, training_loader
+
+Tree = dict[str, Any]
+
+
+def settings_of(tree: Tree, **data: object) -> TrainSettings:
+    """Return the settings with some of those in ``data`` changed; None leaves one out."""
+    changed = {name: value for name, value in (tree["data"] | data).items() if value is not None}
+    return validate_settings(tree | {"data": changed})
+
+
+def make_index(world: SimpleNamespace, path: Path, *, images: bool, **changes: object) -> Path:
+    """Write the tiny world's boxes as an index."""
+    split = replace(load_annotations(world.boxes, hierarchy=world.hierarchy), **changes)
+    store = open_images(world.images) if images else None
+    write_index(path, split, key="", policy="error", provenance={}, counts={}, images=store)
+    return path
+
+
+def batches(settings: TrainSettings) -> list[list[Sample]]:
+    """Return the batches of a training."""
+    return list(training_loader(load_inputs(settings), settings).batch_sampler)
+
+
+def test_an_index_trains_as_its_files_do(
+    settings_tree: Tree, world: SimpleNamespace, tmp_path: Path
+) -> None:
+    """Classes, hierarchy, images and targets come from the index alone, the same as from a CSV."""
+    index = make_index(world, tmp_path / "i.safetensors", images=True)
+
+    indexed = load_inputs(settings_of(settings_tree, boxes=str(index), images=None))
+    plain = load_inputs(settings_of(settings_tree, hierarchy=str(world.hierarchy)))
+
+    assert indexed.detection.ids == plain.detection.ids
+    assert indexed.hierarchy == plain.hierarchy
+    assert len(indexed.dataset) == len(plain.dataset) == 6
+    for row in range(6):
+        (left, left_target), (right, right_target) = (
+            inputs.dataset[Sample(row, flip=True)] for inputs in (indexed, plain)
+        )
+        assert left.equal(right)
+        assert left_target["boxes"].equal(right_target["boxes"])
+        assert left_target["labels"].equal(right_target["labels"])
+
+
+def test_images_of_several_sources_win_over_the_index(
+    settings_tree: Tree, world: SimpleNamespace, tmp_path: Path
+) -> None:
+    """Named sources are used together, and those of the index are not."""
+    index = make_index(world, tmp_path / "i.safetensors", images=True)
+    folders = [tmp_path / "even", tmp_path / "odd"]
+    for number, file in enumerate(sorted(world.images.iterdir())):
+        folders[number % 2].mkdir(exist_ok=True)
+        (folders[number % 2] / file.name).write_bytes(file.read_bytes())
+
+    inputs = load_inputs(settings_of(settings_tree, boxes=str(index), images=map(str, folders)))
+
+    assert inputs.images.sources == tuple(folders)
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+def test_images_must_be_somewhere(
+    settings_tree: Tree, world: SimpleNamespace, tmp_path: Path, indexed: bool
+) -> None:
+    """Without a source, and without one in the index, the flag that gives one is named."""
+    boxes = make_index(world, tmp_path / "i", images=False) if indexed else world.boxes
+
+    with pytest.raises(ConfigError, match=r"nothing says where the images are\n.*--images"):
+        load_inputs(settings_of(settings_tree, boxes=str(boxes), images=None))
+
+
+def test_expanded_boxes_are_refused(
+    settings_tree: Tree, world: SimpleNamespace, tmp_path: Path
+) -> None:
+    """Ground truth of an evaluation has copies of boxes, which would be learned twice."""
+    index = make_index(world, tmp_path / "i", images=True, expanded=True)
+
+    with pytest.raises(MismatchError, match="expanded along the hierarchy"):
+        load_inputs(settings_of(settings_tree, boxes=str(index)))
+
+
+@pytest.mark.parametrize("sampler", [None, "uniform", "repeat-factor"])
+def test_the_sampler_decides_the_order(
+    settings_tree: Tree, world: SimpleNamespace, sampler: str | None
+) -> None:
+    """By default classes take turns, as in the release; the other orders are there on request."""
+    settings = settings_of(settings_tree, sampler=sampler, repeat_threshold=0.9)
+    split = load_annotations(world.boxes)
+    dataset = DetectionDataset(open_images(world.images), split.boxes, split.vocabulary)
+    order = {
+        None: class_balanced_order(*dataset.box_columns),
+        "uniform": uniform_order(6),
+        "repeat-factor": repeat_factor_order(*dataset.box_columns, 0.9),
+    }[sampler]
+
+    expected = TrainingSampler(order, batch_size=2, iterations=3, flip=0.5, seed=0)
+
+    assert batches(settings) == list(expected)
+
+
+def test_shapes_are_read_from_the_images(
+    settings_tree: Tree, world: SimpleNamespace, tmp_path: Path
+) -> None:
+    """Where nothing tells the sizes, the images' headers do, and batches are of one shape."""
+    for number, file in enumerate(sorted(world.images.iterdir())):
+        size = (64, 32) if number < 4 else (32, 64)
+        Image.open(file).resize(size).save(tmp_path / file.name)
+    tree = settings_tree | {"schedule": settings_tree["schedule"] | {"iterations": 30}}
+
+    grouped = batches(settings_of(tree, images=str(tmp_path)))
+    mixed = batches(settings_of(tree, images=str(tmp_path), group_by_aspect_ratio=False))
+
+    assert all(len({sample.row < 4 for sample in batch}) == 1 for batch in grouped)
+    assert any(len({sample.row < 4 for sample in batch}) == 2 for batch in mixed)
+
+
+def test_shapes_come_from_the_index(
+    settings_tree: Tree, world: SimpleNamespace, tmp_path: Path
+) -> None:
+    """Sizes in the index are believed; no image is opened for them."""
+    sizes = np.array([[9, 5], [5, 9]] * 3, np.int32)
+    index = make_index(world, tmp_path / "i", images=True, sizes=sizes)
+    tree = settings_tree | {"schedule": settings_tree["schedule"] | {"iterations": 30}}
+
+    found = batches(settings_of(tree, boxes=str(index)))
+
+    assert all(len({sample.row % 2 for sample in batch}) == 1 for batch in found)
