@@ -1,0 +1,124 @@
+"""Our evaluation beside an official one, on the same files and from the same starting points."""
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from pipelines.benchmarks.evaluation_files import EvaluationFiles
+from pipelines.benchmarks.fresh_process import measure
+from pipelines.benchmarks.official_result import OfficialResult
+from pipelines.benchmarks.synthetic_detections import DrawnFiles
+from pipelines.config import Metric
+from pipelines.data.image_sizes import parse_image_sizes
+from pipelines.evaluate import GroundTruth, evaluate_predictions
+from pipelines.metrics.open_images import open_images_metric
+from pipelines.metrics.release import release_metric
+
+Figures: TypeAlias = Mapping[str, float]  # average precision by class id
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An official evaluator beside ours.
+
+    Args:
+        images: Images in the files.
+        detections: Detections in the files.
+        reader: Who read the files for the official evaluator: ``pandas`` as in its own script, or
+            ``wtn``.
+        seconds: Of the official evaluator, from files to figures.
+        our_seconds: Median of ours.
+        ratio: How many times faster ours is.
+        scoring_seconds: Of the official evaluator, from arrays in memory to figures.
+        our_scoring_seconds: Median of ours.
+        scoring_ratio: How many times faster ours is.
+        peak_rss_bytes: The most memory that the official evaluator's process held.
+        max_difference: The largest difference between the average precisions of a class; infinite
+            if one evaluator has a figure where the other has none.
+    """
+
+    images: int
+    detections: int
+    reader: str
+    seconds: float
+    our_seconds: float
+    ratio: float
+    scoring_seconds: float
+    our_scoring_seconds: float
+    scoring_ratio: float
+    peak_rss_bytes: int
+    max_difference: float
+
+
+def compare(
+    metric: Metric,
+    drawn: DrawnFiles,
+    run_official: Callable[[EvaluationFiles], OfficialResult],
+    runs: int,
+    warm_up: EvaluationFiles,
+) -> Comparison:
+    """Run the official evaluator once and ours ``runs`` times, each in a process of its own.
+
+    Args:
+        metric: Ours.
+        drawn: What to score.
+        run_official: Scores files.
+        runs: Of ours.
+        warm_up: Files that ours scores first in each process.
+    """
+    files = drawn.files
+    official = run_official(files)
+    ours = [measure(evaluate_files, metric, files, warm_up=(metric, warm_up)) for _ in range(runs)]
+    scoring = [
+        measure(_seconds_from_tables, metric, files, warm_up=(metric, warm_up)).result
+        for _ in range(runs)
+    ]
+    seconds = statistics.median(run.seconds for run in ours)
+    scoring_seconds = statistics.median(scoring)
+    return Comparison(
+        drawn.images,
+        drawn.detections,
+        official.reader,
+        official.seconds,
+        seconds,
+        official.seconds / seconds,
+        official.scoring_seconds,
+        scoring_seconds,
+        official.scoring_seconds / scoring_seconds,
+        official.peak_rss_bytes,
+        largest_difference(official.per_class, ours[0].result),
+    )
+
+
+def evaluate_files(metric: Metric, files: EvaluationFiles) -> Figures:
+    """Score the files from beginning to end, as ``wtn evaluate --predictions`` does."""
+    report = evaluate_predictions(
+        files.predictions,
+        GroundTruth(files.boxes, files.image_labels),
+        metric=metric,
+        image_sizes=None if metric == "oid" else files.image_sizes,
+    )
+    return dict(report.metrics.average_precision)
+
+
+def largest_difference(official: Figures, ours: Figures) -> float:
+    """Return the largest difference of a class that has a figure on either side."""
+    pairs = [(official[name], ours.get(name, math.nan)) for name in official]
+    known = [pair for pair in pairs if not all(map(math.isnan, pair))]
+    if any(math.isnan(figure) for pair in known for figure in pair):
+        return math.inf
+    return max((abs(one - other) for one, other in known), default=0.0)
+
+
+def _seconds_from_tables(metric: Metric, files: EvaluationFiles) -> float:
+    boxes, labels, predictions = files.read()
+    sizes = parse_image_sizes(files.image_sizes)
+    started = time.perf_counter()
+    if metric == "oid":
+        open_images_metric(boxes, labels, predictions, boxes.class_ids)
+    else:
+        release_metric(boxes, labels, predictions, boxes.class_ids, image_sizes=sizes)
+    return time.perf_counter() - started

@@ -1,0 +1,33 @@
+"""Small ground truth for the benchmarks, and measurements that start no process."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pipelines.benchmarks import evaluation, fresh_process, official_comparison
+from pipelines.benchmarks import official_evaluators as official
+from pipelines.data.annotations import BoxTable
+from pipelines.data.open_images import read_boxes
+from pipelines.data.synthetic import write_synthetic_boxes
+
+
+@pytest.fixture(scope="session")
+def drawn_truth(tmp_path_factory: pytest.TempPathFactory) -> BoxTable:
+    """Return 400 boxes of 7 classes in 150 images."""
+    path = tmp_path_factory.mktemp("truth") / "boxes.csv"
+    write_synthetic_boxes(path, [f"/m/{number}" for number in range(7)], rows=400, images=150)
+    return read_boxes(path)
+
+
+@pytest.fixture
+def same_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure in this process: a new one takes seconds to import torch."""
+
+    def measure(
+        function: Callable[..., Any], *arguments: object, warm_up: tuple[object, ...] | None = None
+    ) -> fresh_process.Measured[Any]:
+        return fresh_process._measure_here(function, arguments, warm_up)
+
+    for module in (evaluation, official_comparison, official):
+        monkeypatch.setattr(module, "measure", measure)
