@@ -124,7 +124,7 @@ class ImageTable:
             return
         mend = f"Expected {', '.join(sorted(SUFFIXES))} files."
         if self.unsafe:
-            mend = f"{len(self.unsafe)} files were left out as unsafe, first {self.unsafe[0]}."
+            mend = f"Left out as unsafe: {len(self.unsafe)}, first {self.unsafe[0]}."
         origin = ", ".join(map(str, self.sources))
         raise DatasetError("no images found", where=origin or None, mend=mend)
 

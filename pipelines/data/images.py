@@ -5,7 +5,7 @@ Shapes: n images.
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -154,7 +154,9 @@ class ImageStore:
         return row
 
     def _missing(self, image_id: str) -> DatasetError:
-        return DatasetError(f"no image {image_id!r}", where=self.origin)
+        left_out = [file for file in self.unsafe if PurePath(file).stem == image_id]
+        mend = f"{left_out[0]} is left out: it could lead out of its source." if left_out else None
+        return DatasetError(f"no image {image_id!r}", where=self.origin, mend=mend)
 
     def _read(self, row: int, limit: int | None = None) -> bytes:
         place = self._table.place(row)

@@ -220,6 +220,22 @@ def test_an_image_without_a_size_is_named(tmp_path: Path) -> None:
     assert error.value.where == images.where("a")
 
 
+def test_an_image_that_was_left_out_is_explained(tmp_path: Path) -> None:
+    """It is there, and yet it is missing."""
+    (tmp_path / "secret.png").write_bytes(encoded())
+    folder = folder_of(tmp_path, {"a.png": encoded()})
+    (folder / "b.png").symlink_to(tmp_path / "secret.png")
+
+    with pytest.raises(DatasetError, match="no image 'b'") as error:
+        open_images(folder).read("b")
+    assert error.value.mend == f"{folder}/b.png is left out: it could lead out of its source."
+
+    (folder / "a.png").unlink()
+    with pytest.raises(DatasetError, match="no images found") as error:
+        open_images(folder)
+    assert error.value.mend == f"Left out as unsafe: 1, first {folder}/b.png."
+
+
 def test_positions_are_found_for_many_ids_at_once(tmp_path: Path) -> None:
     """Unknown ids have none; few and many ids are looked up differently, with one answer."""
     images = open_images(folder_of(tmp_path, {f"{k:03}.png": b"" for k in range(100)}))
