@@ -4,14 +4,14 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console, JustifyMethod, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -70,11 +70,14 @@ def show_facts(title: str, facts: Mapping[str, object]) -> None:
     out().print(grid)
 
 
-def show_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    """Print a table; the first column is text, the others are numbers."""
+def show_table(
+    columns: Iterable[str], rows: Iterable[Iterable[str]], *, text: Collection[int] = (0,)
+) -> None:
+    """Print a table; the columns at the places in ``text`` are text, the others are numbers."""
     table = Table(header_style="bold")
     for position, column in enumerate(columns):
-        table.add_column(column, justify="right" if position else "left")
+        justify: JustifyMethod = "left" if position in text else "right"
+        table.add_column(column, justify=justify, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     out().print(table)

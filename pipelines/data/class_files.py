@@ -77,6 +77,15 @@ def read_subset(path: Path) -> Vocabulary:
     return Vocabulary(tuple(c.class_id for c in classes), tuple(c.name for c in classes))
 
 
+def read_class_lines(path: Path) -> dict[str, int]:
+    """Return the line of each class of a list, by id.
+
+    Raises:
+        DatasetError: As :func:`read_subset` does.
+    """
+    return {c.class_id: c.line for c in _read_classes(path, by_index=False)}
+
+
 def _read_classes(path: Path, *, by_index: bool) -> list[_Class]:
     rows = list(_read_rows(path))
     if not rows:

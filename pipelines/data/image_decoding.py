@@ -97,6 +97,7 @@ def probe(content: bytes) -> ImageFacts:
             depth = content[_PNG_BIT_DEPTH] if image.format == "PNG" else 8
             size = image.height, image.width
             known = ImageFacts(image.format, image.mode, depth, size)
+            image.draft(image.mode, (1, 1))  # a JPEG is read to its end, but not drawn in full
             image.load()
             orientation = int(image.getexif().get(_ORIENTATION, 1))
     except _NOT_AN_IMAGE as error:
