@@ -60,7 +60,7 @@ class EvaluationBenchmark:
         images: Images at the largest size.
         detections: Detections at the largest size.
         classes: Classes with boxes.
-        runs: Of each measurement of ours, each in a process of its own.
+        runs: Of each measurement, each in a process of its own.
         metrics: The cost of each metric.
         tensorflow: ``oid`` beside the evaluator of the TensorFlow Object Detection API, where a
             checkout is given.
@@ -116,7 +116,7 @@ def benchmark_evaluation(
         images: How many images at the largest size; at most those that have boxes.
         detections_per_image: In each of them.
         classes: Of drawn ground truth.
-        runs: How often each measurement of ours is repeated.
+        runs: How often each measurement is repeated.
         boxes: Open Images box CSV to take the ground truth from; without it, it is drawn too.
         image_sizes: ``WIDTHxHEIGHT``, or a file of ``ImageID,height,width`` lines.
         tensorflow_models: A checkout of https://github.com/tensorflow/models.

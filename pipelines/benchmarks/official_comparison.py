@@ -29,11 +29,11 @@ class Comparison:
         detections: Detections in the files.
         reader: Who read the files for the official evaluator: ``pandas`` as in its own script, or
             ``wtn``.
-        seconds: Of the official evaluator, from files to figures.
-        our_seconds: Median of ours.
+        seconds: Median of the official evaluator, from files to figures.
+        our_seconds: The same of ours.
         ratio: How many times faster ours is.
-        scoring_seconds: Of the official evaluator, from arrays in memory to figures.
-        our_scoring_seconds: Median of ours.
+        scoring_seconds: Median of the official evaluator, from arrays in memory to figures.
+        our_scoring_seconds: The same of ours.
         scoring_ratio: How many times faster ours is.
         peak_rss_bytes: The most memory that the official evaluator's process held.
         max_difference: The largest difference between the average precisions of a class; infinite
@@ -60,36 +60,37 @@ def compare(
     runs: int,
     warm_up: EvaluationFiles,
 ) -> Comparison:
-    """Run the official evaluator once and ours ``runs`` times, each in a process of its own.
+    """Run both evaluators ``runs`` times in turn, each time in a process of its own.
 
     Args:
         metric: Ours.
         drawn: What to score.
         run_official: Scores files.
-        runs: Of ours.
+        runs: Of each.
         warm_up: Files that ours scores first in each process.
     """
-    files = drawn.files
-    official = run_official(files)
-    ours = [measure(evaluate_files, metric, files, warm_up=(metric, warm_up)) for _ in range(runs)]
-    scoring = [
-        measure(_seconds_from_tables, metric, files, warm_up=(metric, warm_up)).result
-        for _ in range(runs)
-    ]
-    seconds = statistics.median(run.seconds for run in ours)
-    scoring_seconds = statistics.median(scoring)
+    given, first = (metric, drawn.files), (metric, warm_up)
+    official, ours, our_scoring = [], [], []
+    for _ in range(runs):
+        official.append(run_official(drawn.files))
+        ours.append(measure(evaluate_files, *given, warm_up=first))
+        our_scoring.append(measure(_seconds_from_tables, *given, warm_up=first).result)
+    seconds = statistics.median(result.seconds for result in official)
+    our_seconds = statistics.median(run.seconds for run in ours)
+    scoring_seconds = statistics.median(result.scoring_seconds for result in official)
+    our_scoring_seconds = statistics.median(our_scoring)
     return Comparison(
         drawn.images,
         drawn.detections,
-        official.reader,
-        official.seconds,
+        official[0].reader,
         seconds,
-        official.seconds / seconds,
-        official.scoring_seconds,
+        our_seconds,
+        seconds / our_seconds,
         scoring_seconds,
-        official.scoring_seconds / scoring_seconds,
-        official.peak_rss_bytes,
-        largest_difference(official.per_class, ours[0].result),
+        our_scoring_seconds,
+        scoring_seconds / our_scoring_seconds,
+        max(result.peak_rss_bytes for result in official),
+        largest_difference(official[0].per_class, ours[0].result),
     )
 
 
