@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,6 @@ from pipelines.data.annotation_sources import AnnotationSource, Notes
 from pipelines.data.annotations import Annotations, BoxTable, ImageLabelTable
 from pipelines.data.box_policy import ReadPolicy, check_boxes
 from pipelines.data.image_sizes import ImageSizes, read_image_sizes
-from pipelines.data.images import ImageStore, open_images
 from pipelines.data.index import FORMAT, is_index, read_index_header, write_index
 from pipelines.data.source_hashes import SourceHashes, key_of
 from pipelines.data.split_plans import SplitPlan, count_split
@@ -29,6 +28,9 @@ from pipelines.memory import peak_rss_bytes
 from pipelines.provenance import Provenance, provenance_of
 from pipelines.storage import FORMAT_VERSION, refuse_to_replace
 from pipelines.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from pipelines.data.images import ImageStore
 
 Progress = Callable[[str, int, int], None]
 
@@ -131,7 +133,7 @@ class _Dataset(NamedTuple):
     counts: dict[str, int]
     notes: Notes
     sizes: ImageSizes | None
-    images: ImageStore | None
+    images: "ImageStore | None"
 
     @classmethod
     def read(cls, source: AnnotationSource, options: PrepareOptions) -> "_Dataset":
@@ -152,7 +154,7 @@ class _Dataset(NamedTuple):
             counts,
             notes,
             read_image_sizes(options.image_sizes) if options.image_sizes else None,
-            open_images(*options.images) if options.images else None,
+            _open_images(options.images),
         )
 
 
@@ -254,6 +256,14 @@ def _state(path: Path) -> list[str | int]:
     return [str(path.resolve()), 0 if path.is_dir() else state.st_size, state.st_mtime_ns]
 
 
+def _open_images(sources: Sequence[Path]) -> "ImageStore | None":
+    if not sources:
+        return None
+    from pipelines.data.images import open_images  # imports torch, so only when it is needed
+
+    return open_images(*sources)
+
+
 def _treat(boxes: BoxTable, policy: ReadPolicy) -> tuple[BoxTable, int]:
     """Return the boxes that a policy leaves, and how many of them it cut to the image."""
     if policy != "clip":
@@ -287,7 +297,7 @@ def _sizes(split: Annotations, dataset: _Dataset, on_progress: Progress) -> NDAr
     return sizes
 
 
-def _refuse_missing(split: Annotations, images: ImageStore) -> None:
+def _refuse_missing(split: Annotations, images: "ImageStore") -> None:
     missing = np.flatnonzero(images.positions(split.image_ids) < 0)
     if len(missing):
         raise DatasetError(

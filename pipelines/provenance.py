@@ -4,10 +4,10 @@ import hashlib
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Provenance = dict[str, Any]  # {"tool", "parents": [{"role", "path", "sha256", "provenance"?}], ...}
 
@@ -29,8 +29,10 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
+def tensors_sha256(tensors: "Mapping[str, Tensor]") -> str:
     """Return a SHA-256 over names, dtypes, shapes and bytes of tensors, in name order."""
+    import torch  # half a gigabyte, which those who hash files do without
+
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()

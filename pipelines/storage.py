@@ -1,4 +1,8 @@
-"""Safetensors files with a typed header, written as a whole and checked when read."""
+"""Safetensors files with a typed header, written as a whole and checked when read.
+
+Torch is imported where there are tensors, and not before: preparing a dataset takes none, and torch
+takes seconds and half a gigabyte.
+"""
 
 import json
 import os
@@ -6,16 +10,16 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
 
 from pipelines.errors import ArtifactError, ConfigError, DatasetError
 from pipelines.provenance import Provenance
 from pipelines.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FORMAT_VERSION = "1"
 
@@ -57,11 +61,13 @@ def _umask() -> int:
 def write_artifact(
     path: Path,
     format_name: str,
-    tensors: Mapping[str, Tensor],
+    tensors: "Mapping[str, Tensor]",
     header: Mapping[str, Any],
     provenance: Provenance,
 ) -> None:
     """Write tensors with a header of JSON values, atomically."""
+    from safetensors.torch import save_file
+
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
         save_file(kept, temporary, header_metadata(format_name, header, provenance))
@@ -78,7 +84,7 @@ def header_metadata(
 
 def read_artifact(
     path: Path, format_name: str, keys: Sequence[str], made_by: str
-) -> tuple[dict[str, Tensor], dict[str, Any], Provenance]:
+) -> "tuple[dict[str, Tensor], dict[str, Any], Provenance]":
     """Read the tensors, header and provenance of one format.
 
     The arguments are those of :func:`read_header_of`.
@@ -137,7 +143,7 @@ def read_header(path: Path) -> dict[str, Any]:
     Raises:
         ArtifactError: If the file is not an artifact of this program.
     """
-    with opened(path) as file:
+    with opened(path, "numpy") as file:
         metadata = file.metadata() or {}
         if not metadata.get("format", "").startswith("wtn."):
             raise ArtifactError(
@@ -164,16 +170,16 @@ def vocabulary_from_json(path: Path, record: Mapping[str, list[str]]) -> Vocabul
         raise ArtifactError(f"bad vocabulary: {error}", where=path) from error
 
 
-def required_tensor(path: Path, tensors: Mapping[str, Tensor], name: str) -> Tensor:
+def required_tensor(path: Path, tensors: "Mapping[str, Tensor]", name: str) -> "Tensor":
     """Return a tensor that the format requires; raises ArtifactError if it is missing."""
     if name not in tensors:
         raise ArtifactError(f"tensor {name!r} is missing", where=path)
     return tensors[name]
 
 
-def expect_shape(path: Path, name: str, tensor: Tensor, shape: tuple[int | None, ...]) -> None:
+def expect_shape(path: Path, name: str, tensor: "Tensor", shape: tuple[int | None, ...]) -> None:
     """Raise ArtifactError unless it is float32 of that shape; None stands for any size."""
-    if tensor.dtype != torch.float32:
+    if str(tensor.dtype) != "torch.float32":
         raise ArtifactError(f"{name} is {tensor.dtype}, not torch.float32", where=path)
     fits = tensor.dim() == len(shape) and all(
         want is None or have == want for have, want in zip(tensor.shape, shape, strict=True)
@@ -186,8 +192,8 @@ def expect_shape(path: Path, name: str, tensor: Tensor, shape: tuple[int | None,
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Any]:
-    """Open a safetensors file for torch; raises ArtifactError if it is not a complete one."""
+def opened(path: Path, framework: Literal["pt", "numpy"] = "pt") -> Iterator[Any]:
+    """Open a safetensors file; raises ArtifactError if it is not a complete one."""
     if path.is_dir():
         inside = sorted(file.name for file in path.glob("*.safetensors"))
         mend = f"In it is {inside[0]}." if inside else None
@@ -195,7 +201,7 @@ def opened(path: Path) -> Iterator[Any]:
     if not path.is_file():
         raise ArtifactError("no such file", where=path)
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework=framework) as file:
             yield file
     except SafetensorError as error:
         raise ArtifactError(
@@ -214,7 +220,7 @@ def _from_header(path: Path, key: str, text: str) -> Any:  # noqa: ANN401 - JSON
         raise ArtifactError(f"the header's {key} is not JSON", where=path) from error
 
 
-def _expect_finite(path: Path, name: str, tensor: Tensor) -> None:
+def _expect_finite(path: Path, name: str, tensor: "Tensor") -> None:
     if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
         bad = (~tensor.reshape(len(tensor) if tensor.dim() else 1, -1).isfinite()).any(dim=1)
         row = int(bad.nonzero()[0])

@@ -17,6 +17,7 @@ from pipelines.provenance import Provenance
 from pipelines.storage import atomic_path, header_metadata, opened
 
 _LENGTH = struct.Struct("<Q")
+_ROWS_PER_WRITE = 1 << 16  # that are put in order at once, if the array is stored by column
 _DTYPES = {
     np.dtype(np.bool_): "BOOL",
     np.dtype(np.uint8): "U8",
@@ -35,7 +36,7 @@ def write_arrays(
     header: Mapping[str, Any],
     provenance: Provenance,
 ) -> None:
-    """Write arrays with a header of JSON values, atomically and without copying them.
+    """Write arrays with a header of JSON values, atomically and without copying any whole.
 
     Args:
         path: The file.
@@ -60,7 +61,8 @@ def write_arrays(
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         file.write(_LENGTH.pack(len(text)) + text)
         for _, array in by_width:
-            np.ascontiguousarray(array).tofile(file)
+            for start in range(0, len(array), _ROWS_PER_WRITE):
+                np.ascontiguousarray(array[start : start + _ROWS_PER_WRITE]).tofile(file)
 
 
 def map_arrays(path: Path) -> dict[str, NDArray[Any]]:

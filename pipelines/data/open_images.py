@@ -22,12 +22,9 @@ def read_boxes(path: Path, policy: ReadPolicy = "error") -> BoxTable:
     """
     table = read_table(path, text=IDS, numbers=CORNERS, optional=("IsGroupOf",), finite=False)
     unknown = np.zeros(len(table.lines))
+    group_of = table.numbers.pop("IsGroupOf", unknown) == 1  # -1 means that nobody looked
     boxes = BoxTable.of(
-        Source(path),
-        table.lines,
-        **ids(table),
-        boxes=corners(table),
-        group_of=table.numbers.get("IsGroupOf", unknown) == 1,  # -1 means that nobody looked
+        Source(path), table.lines, **ids(table), boxes=corners(table), group_of=group_of
     )
     return check_boxes(boxes, policy)
 
@@ -68,5 +65,8 @@ def ids(table: Table) -> dict[str, Any]:
 
 
 def corners(table: Table) -> FloatArray:
-    """Return the boxes ``[n, 4]`` of a table's rows."""
-    return np.stack([table.numbers[name] for name in CORNERS], axis=1)
+    """Return the boxes ``[n, 4]`` of a table's rows; takes their columns out of it, one by one."""
+    columns = np.empty((len(CORNERS), len(table.lines)))
+    for column, name in zip(columns, CORNERS, strict=True):
+        column[:] = table.numbers.pop(name)
+    return columns.T

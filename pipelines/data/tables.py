@@ -55,12 +55,12 @@ class Table:
     Args:
         lines: ``[n]``, the line of each row, counted from 1 with the header.
         text: The text columns, by name.
-        numbers: The number columns, by name, ``[n]`` each.
+        numbers: The number columns, by name, ``[n]`` each; a caller may take them out.
     """
 
     lines: IntArray
     text: Mapping[str, Categorical]
-    numbers: Mapping[str, FloatArray]
+    numbers: dict[str, FloatArray]
 
 
 def read_table(
