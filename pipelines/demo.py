@@ -139,7 +139,7 @@ def _train_and_score(
         evaluated = evaluate_detector(
             report.checkpoint,
             head,
-            split.images,
+            [split.images],
             GroundTruth(split.boxes, split.labels, world.hierarchy),
             classes=group,
             batch_size=16,

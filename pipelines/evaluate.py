@@ -1,33 +1,43 @@
 """Stage 4: score a detector, or a file of predictions, against boxes."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from pipelines.artifacts import DetectionHead
 from pipelines.config import Metric
-from pipelines.data.annotations import BoxTable, ImageLabelTable
-from pipelines.data.class_choice import GROUPS, choose_rows
-from pipelines.data.class_files import read_subset
-from pipelines.data.expansion import expand_boxes, expand_image_labels
+from pipelines.data.annotation_files import load_annotations
+from pipelines.data.annotations import Annotations
+from pipelines.data.class_choice import choose_rows
 from pipelines.data.image_sizes import ImageSizes, parse_image_sizes
 from pipelines.data.images import ImageStore, open_images
-from pipelines.data.open_images import read_boxes, read_image_labels
-from pipelines.data.predictions import PredictionTable, read_predictions, write_predictions
+from pipelines.data.index import is_index, open_index
+from pipelines.data.predictions import PredictionTable, iter_predictions
+from pipelines.data.splits import expand
+from pipelines.data.tables import IntArray
 from pipelines.devices import resolve_device
-from pipelines.errors import ConfigError, DatasetError, MismatchError
-from pipelines.metrics.detection_metrics import DetectionMetrics
-from pipelines.metrics.open_images import open_images_metric
-from pipelines.metrics.release import release_metric
+from pipelines.errors import ConfigError, DatasetError
+from pipelines.metrics.blocks import blocks_of_images, detected_blocks, saved_blocks
+from pipelines.metrics.checks import (
+    refuse_disjoint,
+    refuse_labels_of_other_images,
+    refuse_missing,
+    refuse_pixels,
+)
+from pipelines.metrics.evaluation import PLAIN, Protocol, evaluate_blocks
+from pipelines.metrics.groups import EvaluatedClasses, choose_classes, classes_of_head
+from pipelines.metrics.open_images import OpenImagesRules
+from pipelines.metrics.release import ReleaseRules
 from pipelines.metrics.report import EvaluateReport
+from pipelines.metrics.rules import Rules
 from pipelines.models.checkpoints import load_detector
 from pipelines.models.inference import ImageDetections, detect
-from pipelines.vocabulary import ClassHierarchy, Vocabulary
 
 Progress = Callable[[int, int], None]
-MAX_FRACTION = 2.0  # VG-200 has boxes that reach to 1.752; a pixel count is larger
 
 
 @dataclass(frozen=True)
@@ -35,42 +45,59 @@ class GroundTruth:
     """The annotation files.
 
     Args:
-        boxes: Open Images box CSV; boxes are taken as they are.
+        boxes: Open Images box CSV, or an index made by ``wtn prepare``; boxes are taken as they
+            are.
         image_labels: Verified image-level labels; without them the boxes are taken as exhaustive.
         hierarchy: Expands both along the classes above (boxes, positive labels) and below
-            (negative labels).
+            (negative labels); an index has its own, and may be expanded already.
     """
 
     boxes: Path
     image_labels: Path | None = None
     hierarchy: Path | None = None
 
-    def load(self) -> tuple[BoxTable, ImageLabelTable | None]:
+    def load(self) -> Annotations:
         """Read and expand the files."""
-        boxes = read_boxes(self.boxes, "keep")
-        labels = read_image_labels(self.image_labels) if self.image_labels else None
-        if len(boxes) == 0:
+        read = load_annotations(
+            self.boxes,
+            image_labels=self.image_labels,
+            hierarchy=self.hierarchy,
+            policy="keep",
+        )
+        if len(read.boxes) == 0:
             raise DatasetError("no boxes to evaluate against", where=self.boxes)
-        if labels is not None and self.image_labels is not None:
-            _refuse_other_images(labels.image_ids, boxes, self.image_labels)
-        if self.hierarchy is None:
-            return boxes, labels
-        hierarchy = ClassHierarchy.from_json(self.hierarchy)
-        hierarchy.refuse_disjoint(boxes.class_ids, self.hierarchy)
-        expanded = labels if labels is None else expand_image_labels(labels, hierarchy)
-        return expand_boxes(boxes, hierarchy), expanded
+        if self.image_labels is not None:
+            refuse_labels_of_other_images(read, self.image_labels)
+        return read if read.hierarchy is None else expand(read)
+
+    def images(self, sources: Sequence[Path]) -> ImageStore:
+        """Open the images: those given, or those that the index knows.
+
+        Raises:
+            ConfigError: If there are none.
+            DatasetError: If a source is missing or holds no image.
+        """
+        known = open_index(self.boxes).images() if not sources and is_index(self.boxes) else None
+        if known is not None:
+            return known
+        if not sources:
+            raise ConfigError(
+                "--images missing",
+                mend="Give the folder or archive of images, or an index that knows them.",
+            )
+        return open_images(*sources)
 
 
 def evaluate_detector(
     checkpoint: Path,
     head: Path,
-    images: Path,
+    images: Sequence[Path],
     truth: GroundTruth,
     *,
     metric: Metric = "oid",
     classes: str = "all",
     group_of_weight: float = 1.0,
-    detections_per_image: int | None = None,
+    protocol: Protocol = PLAIN,
     device: str = "auto",
     batch_size: int = 4,
     predictions: Path | None = None,
@@ -81,13 +108,15 @@ def evaluate_detector(
     Args:
         checkpoint: A trained detector.
         head: Exported from it.
-        images: Folder or zip.
+        images: Folders or archives; none if the ground truth is an index that knows its images.
         truth: The annotation files.
         metric: ``oid`` (Open Images challenge) or ``aewtn-release`` (the release's variant).
         classes: Which of the head's classes to detect and evaluate; classes that are left out do
             not compete.
         group_of_weight: What a group of objects is worth (``oid``).
-        detections_per_image: Keep so many of the best; by default as many as training set.
+        protocol: How many detections of an image count, by default as many as training set, and
+            what else is asked for. In a joint evaluation each group of classes is detected with so
+            many places of its own, of which the best of all compete again.
         device: ``auto``, ``cpu``, ``cuda``, ...
         batch_size: Images a pass.
         predictions: Write the detections here, as an Open Images challenge CSV.
@@ -97,27 +126,26 @@ def evaluate_detector(
         WTNError: For inputs that are bad or do not belong together.
     """
     full = DetectionHead.load(head)
-    chosen = full.subset(choose_rows(classes, full.vocabulary, full.groups))
-    boxes, labels = truth.load()
-    _refuse_disjoint(chosen.vocabulary, boxes)
-    _refuse_pixels(boxes)
-    store = open_images(images)
-    image_ids = _annotated_images(boxes, labels, store)
+    rows = choose_rows(classes, full.vocabulary, full.groups)
+    annotations = truth.load()
+    evaluated = classes_of_head(full, rows, annotations)
+    refuse_disjoint(evaluated.vocabulary, annotations)
+    refuse_pixels(annotations)
+    store = truth.images(images)
+    refuse_missing(annotations.image_ids, store)
     target = resolve_device(device)
-    model = load_detector(checkpoint, chosen).to(target)
-    if detections_per_image is not None:
-        model.roi_heads.detections_per_img = detections_per_image
-    found: list[ImageDetections] = []
-    stream = ((image_id, store.read(image_id)) for image_id in image_ids)
-    for detections in detect(model, stream, target, batch_size):
-        found.append(detections)
-        on_progress(len(found), len(image_ids))
-    table = _as_table(found, chosen.vocabulary)
+    model = load_detector(checkpoint, full.subset(rows)).to(target)
+    protocol = _prepare(model, evaluated, protocol)
+    stream = ((image_id, store.read(image_id)) for image_id in annotations.image_ids)
+    found = _watched(
+        detect(model, stream, target, batch_size), len(annotations.image_ids), on_progress
+    )
+    sizes: dict[str, tuple[int, int]] = {}  # filled by the stream
+    blocks = detected_blocks(found, evaluated.vocabulary.ids, sizes)
     if predictions is not None:
-        write_predictions(predictions, table)
-    sizes = ImageSizes.from_mapping({image.image_id: image.size for image in found})
-    metrics = _measure(metric, boxes, labels, table, chosen.vocabulary.ids, group_of_weight, sizes)
-    return EvaluateReport(metrics, chosen.vocabulary, chosen.groups, len(image_ids))
+        blocks = saved_blocks(blocks, predictions)
+    rules = _rules(metric, group_of_weight, lambda ids: ImageSizes.from_mapping(sizes).of(ids))
+    return _report(rules, annotations, blocks, evaluated, protocol)
 
 
 def evaluate_predictions(
@@ -127,10 +155,12 @@ def evaluate_predictions(
     metric: Metric = "oid",
     classes: str | None = None,
     head: Path | None = None,
+    seen_classes: Path | None = None,
     group_of_weight: float = 1.0,
     image_sizes: str | None = None,
+    protocol: Protocol = PLAIN,
 ) -> EvaluateReport:
-    """Score a file of predictions.
+    """Score a file of predictions, which may be larger than memory.
 
     Args:
         predictions: Open Images challenge CSV: ImageID,LabelName,Score,XMin,XMax,YMin,YMax.
@@ -139,137 +169,77 @@ def evaluate_predictions(
         classes: The classes to evaluate: a class file, or a group of the head's; without it, all
             that have boxes.
         head: Tells which class is seen and which is novel.
+        seen_classes: A class file that tells it in place of a head.
         group_of_weight: What a group of objects is worth (``oid``).
         image_sizes: For ``aewtn-release``, which counts in pixels: ``WIDTHxHEIGHT`` for all images,
-            or a file of ``ImageID,height,width`` lines.
+            or a file of ``ImageID,height,width`` lines; not needed for an index that knows them.
+        protocol: How many detections of an image count, by default all, and what else is asked for.
 
     Raises:
         WTNError: For inputs that are bad or do not belong together.
     """
-    boxes, labels = truth.load()
-    vocabulary, groups = _evaluated_classes(boxes, classes, head)
-    _refuse_disjoint(vocabulary, boxes)
-    table = read_predictions(predictions)
-    if len(table):
-        _refuse_other_images(table.image_ids, boxes, predictions)
-    sizes = _image_sizes(image_sizes, metric)
-    metrics = _measure(metric, boxes, labels, table, vocabulary.ids, group_of_weight, sizes)
-    images = len({*boxes.image_ids, *(labels.image_ids if labels is not None else ())})
-    return EvaluateReport(metrics, vocabulary, groups, images)
-
-
-def _refuse_other_images(image_ids: Sequence[str], boxes: BoxTable, where: Path) -> None:
-    """Refuse a file that names none of the images with boxes: it would count for nothing."""
-    if set(image_ids).isdisjoint(boxes.image_ids):
-        raise MismatchError(
-            f"none of its images has boxes: {image_ids[0]!r} here, {boxes.image_ids[0]!r} in "
-            f"{boxes.origin}",
-            where=where,
-            mend="An ImageID is the file name without its suffix.",
-        )
-
-
-def _refuse_pixels(boxes: BoxTable) -> None:
-    """Refuse boxes in pixels: detections are fractions, so nothing would ever match."""
-    far = (boxes.boxes > MAX_FRACTION).any(axis=1)
-    if far.any():
-        row = int(far.argmax())
-        raise DatasetError(
-            f"the box {boxes.boxes[row].tolist()} lies far outside the image "
-            f"({int(far.sum())} such boxes)",
-            where=boxes.where(row),
-            mend="Coordinates are fractions of the image's width and height, not pixels.",
-        )
-
-
-def _measure(
-    metric: Metric,
-    boxes: BoxTable,
-    labels: ImageLabelTable | None,
-    predictions: PredictionTable,
-    class_ids: Sequence[str],
-    group_of_weight: float,
-    sizes: ImageSizes,
-) -> DetectionMetrics:
-    if metric == "oid":
-        return open_images_metric(
-            boxes, labels, predictions, class_ids, group_of_weight=group_of_weight
-        )
-    return release_metric(boxes, labels, predictions, class_ids, image_sizes=sizes)
-
-
-def _refuse_disjoint(vocabulary: Vocabulary, boxes: BoxTable) -> None:
-    if not any(class_id in vocabulary for class_id in boxes.class_ids):
-        raise MismatchError(
-            f"none of the {len(vocabulary)} classes to evaluate has a box: {vocabulary.ids[0]!r} "
-            f"against {boxes.class_ids[0]!r}",
-            where=boxes.origin,
-            mend="Classes are joined by id; evaluate other classes, or give their boxes.",
-        )
-
-
-def _annotated_images(
-    boxes: BoxTable, labels: ImageLabelTable | None, store: ImageStore
-) -> list[str]:
-    """Return the ids of all annotated images; nobody knows what is in the others."""
-    image_ids = sorted({*boxes.image_ids, *(labels.image_ids if labels is not None else ())})
-    missing = [image_id for image_id in image_ids if image_id not in store]
-    if missing:
-        raise DatasetError(
-            f"{len(missing)} of {len(image_ids)} annotated images are missing, "
-            f"first {missing[0]!r}",
-            where=store.origin,
-            mend="Images are named <ImageID>.jpg (or .jpeg, .png, .webp).",
-        )
-    return image_ids
-
-
-def _as_table(found: Sequence[ImageDetections], vocabulary: Vocabulary) -> PredictionTable:
-    """Return detections as fractions of the images that they were found in."""
-    counts = [len(image.found.scores) for image in found]
-    sides = [np.array([w, h, w, h], dtype=np.float64) for h, w in (image.size for image in found)]
-    boxes = [
-        image.found.boxes.double().numpy() / side for image, side in zip(found, sides, strict=True)
-    ]
-    return PredictionTable(
-        image_ids=tuple(image.image_id for image in found),
-        image=np.repeat(np.arange(len(found)), counts),
-        class_ids=vocabulary.ids,
-        label=np.concatenate([image.found.classes.numpy() for image in found]),
-        score=np.concatenate([image.found.scores.double().numpy() for image in found]),
-        boxes=np.concatenate(boxes).reshape(-1, 4),
+    annotations = truth.load()
+    evaluated = choose_classes(annotations, classes, head, seen_classes)
+    refuse_disjoint(evaluated.vocabulary, annotations)
+    if protocol.joint:
+        evaluated.require_seen_and_novel()
+    sizes = _image_sizes(image_sizes, metric, annotations)
+    rules = _rules(metric, group_of_weight, sizes.of)
+    blocks = blocks_of_images(
+        iter_predictions(predictions), annotations.image_ids, predictions, annotations.boxes.origin
     )
+    return _report(rules, annotations, blocks, evaluated, protocol)
 
 
-def _image_sizes(given: str | None, metric: Metric) -> ImageSizes:
-    if metric == "oid":
-        return ImageSizes.from_mapping({})
-    if given is None:
+def _report(
+    rules: Rules,
+    annotations: Annotations,
+    blocks: Iterable[PredictionTable],
+    classes: EvaluatedClasses,
+    protocol: Protocol,
+) -> EvaluateReport:
+    found = evaluate_blocks(
+        rules, annotations, blocks, classes.vocabulary.ids, protocol, classes.groups
+    )
+    return EvaluateReport(found, classes, len(annotations.image_ids), protocol)
+
+
+def _rules(
+    metric: Metric, group_of_weight: float, sizes_of: Callable[[Sequence[str]], IntArray]
+) -> Rules:
+    return OpenImagesRules(group_of_weight) if metric == "oid" else ReleaseRules(sizes_of)
+
+
+def _prepare(model: GeneralizedRCNN, classes: EvaluatedClasses, protocol: Protocol) -> Protocol:
+    """Set how many detections of an image the model keeps; what it keeps need not be cut again.
+
+    In a joint evaluation each group has places of its own, of which all classes compete for as
+    many: the best of all are among the best of each.
+    """
+    heads = model.roi_heads
+    heads.detections_per_img = protocol.detections_per_image or heads.detections_per_img
+    if not protocol.joint:
+        return replace(protocol, detections_per_image=None)
+    classes.require_seen_and_novel()
+    groups = np.array(classes.groups)
+    heads.rivals = [torch.from_numpy(np.flatnonzero(groups == g)) for g in np.unique(groups)]
+    return replace(protocol, detections_per_image=heads.detections_per_img)
+
+
+def _watched(
+    images: Iterable[ImageDetections], total: int, on_progress: Progress
+) -> Iterator[ImageDetections]:
+    for done, image in enumerate(images, start=1):
+        yield image
+        on_progress(done, total)
+
+
+def _image_sizes(given: str | None, metric: Metric, annotations: Annotations) -> ImageSizes:
+    if given is not None:
+        return parse_image_sizes(given)
+    if metric != "oid" and not annotations.sizes.any():
         raise ConfigError(
-            "the metric aewtn-release counts in pixels and needs the images' sizes",
+            f"the metric {metric} counts in pixels and needs the images' sizes",
             mend="Give --image-sizes 1024x768, or a file of ImageID,height,width lines.",
         )
-    return parse_image_sizes(given)
-
-
-def _evaluated_classes(
-    boxes: BoxTable, classes: str | None, head: Path | None
-) -> tuple[Vocabulary, tuple[str, ...]]:
-    """Return the classes to evaluate, and the group of each where a head tells it."""
-    known = DetectionHead.load(head) if head else None
-    if known is not None and classes is not None:
-        chosen = known.subset(choose_rows(classes, known.vocabulary, known.groups))
-        return chosen.vocabulary, chosen.groups
-    if classes in GROUPS:
-        raise ConfigError(
-            f"which classes are {classes!r} is known to a head only",
-            mend="Give --head too, or a file of class ids.",
-        )
-    if classes is not None:
-        vocabulary = read_subset(Path(classes))
-    else:
-        vocabulary = Vocabulary(boxes.class_ids, boxes.class_ids)
-    if known is None:
-        return vocabulary, ("unknown",) * len(vocabulary)
-    group_of = dict(zip(known.vocabulary.ids, known.groups, strict=True))
-    return vocabulary, tuple(group_of.get(class_id, "unknown") for class_id in vocabulary.ids)
+    return ImageSizes(annotations.image_ids, annotations.sizes)

@@ -1,22 +1,28 @@
 """``wtn evaluate``: a detector, or a file of predictions, against boxes."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import Annotated, get_args
 
 import typer
 
 from pipelines.config import Metric
 from pipelines.errors import ConfigError
-from wtn_cli import console
+from wtn_cli import console, evaluation_tables
 from wtn_cli.options import AsJson, BatchSize, Device
 
-if TYPE_CHECKING:
-    from pipelines.metrics.report import EvaluateReport
-
-Boxes = Annotated[Path, typer.Option(help="Open Images box CSV: the ground truth.")]
+Boxes = Annotated[
+    Path, typer.Option(help="The ground truth: Open Images box CSV, or an index by: wtn prepare")
+]
 Checkpoint = Annotated[Path | None, typer.Option(help="A detector made by: wtn train")]
 Head = Annotated[Path | None, typer.Option(help="Its head, made by: wtn export-head")]
-Images = Annotated[Path | None, typer.Option(help="Folder or zip of `<ImageID>.jpg`.")]
+Images = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="PATH",
+        help="Folder, zip or tar of `<ImageID>.jpg`, several times if needed; an index may know "
+        "its own.",
+    ),
+]
 Predictions = Annotated[
     Path | None,
     typer.Option(
@@ -28,7 +34,12 @@ ImageLabels = Annotated[
     Path | None,
     typer.Option(help="Verified image-level labels CSV; without it, boxes are exhaustive."),
 ]
-Hierarchy = Annotated[Path | None, typer.Option(help="Hierarchy JSON; expands boxes and labels.")]
+Hierarchy = Annotated[
+    Path | None,
+    typer.Option(
+        help="Hierarchy JSON; expands boxes and labels, and tells novel classes above seen ones."
+    ),
+]
 MetricName = Annotated[
     str, typer.Option(help="oid (Open Images challenge) or aewtn-release (the paper's code).")
 ]
@@ -39,18 +50,42 @@ Classes = Annotated[
         help="Detect and score only these: all, seen, novel, other, detection, or a file.",
     ),
 ]
+SeenClasses = Annotated[
+    Path | None,
+    typer.Option(help="With --predictions and no --head: class file of the seen; others novel."),
+]
 GroupOfWeight = Annotated[float, typer.Option(min=0.0, help="Worth of a group-of box under oid.")]
 ImageSizes = Annotated[
     str | None,
     typer.Option(help="For aewtn-release on predictions: WIDTHxHEIGHT, or a sizes file."),
 ]
+RecallAt = Annotated[
+    list[int] | None,
+    typer.Option(
+        min=1, metavar="K", help="Report AR@K of the K best of each image; several times if needed."
+    ),
+]
+Joint = Annotated[
+    bool,
+    typer.Option(
+        "--joint",
+        metavar="",
+        help="Let novel classes compete with seen ones, and report both beside each alone.",
+    ),
+]
+Bootstrap = Annotated[
+    int, typer.Option(min=0, metavar="N", help="95 % intervals from N samples of the images.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Of the bootstrap samples.")]
 PerClass = Annotated[Path | None, typer.Option(help="Write a CSV with one row a class.")]
 SavePredictions = Annotated[
     Path | None, typer.Option(help="Write the detections as a challenge CSV.")
 ]
 DetectionsPerImage = Annotated[
     int | None,
-    typer.Option("--max-detections", min=1, help="Keep so many an image (run's setting)."),
+    typer.Option(
+        "--max-detections", min=1, help="Count so many an image (run's setting; all of a file)."
+    ),
 ]
 
 
@@ -64,11 +99,16 @@ def evaluate(
     hierarchy: Hierarchy = None,
     metric: MetricName = "oid",
     classes: Classes = None,
+    seen_classes: SeenClasses = None,
     group_of_weight: GroupOfWeight = 1.0,
     image_sizes: ImageSizes = None,
+    detections_per_image: DetectionsPerImage = None,
+    recall_at: RecallAt = None,
+    joint: Joint = False,
+    bootstrap: Bootstrap = 0,
+    seed: Seed = 0,
     per_class: PerClass = None,
     save_predictions: SavePredictions = None,
-    detections_per_image: DetectionsPerImage = None,
     device: Device = "auto",
     batch_size: BatchSize = 4,
     as_json: AsJson = False,
@@ -82,12 +122,16 @@ def evaluate(
     --image-labels val-labels.csv --json`
     """
     from pipelines.evaluate import GroundTruth, evaluate_detector, evaluate_predictions
+    from pipelines.metrics.evaluation import Protocol
     from pipelines.metrics.report import write_per_class
 
     chosen = _metric(metric)
     truth = GroundTruth(boxes, image_labels, hierarchy)
+    protocol = Protocol(
+        detections_per_image, joint, tuple(dict.fromkeys(recall_at or ())), bootstrap, seed
+    )
     if predictions is not None:
-        if checkpoint or images or save_predictions or detections_per_image:
+        if checkpoint or images or save_predictions:
             raise ConfigError("--predictions takes the place of --checkpoint and its options")
         report = evaluate_predictions(
             predictions,
@@ -95,43 +139,49 @@ def evaluate(
             metric=chosen,
             classes=classes,
             head=head,
+            seen_classes=seen_classes,
             group_of_weight=group_of_weight,
             image_sizes=image_sizes,
+            protocol=protocol,
         )
     else:
-        if image_sizes:
-            raise ConfigError("--image-sizes is for --predictions; a detector sees its images")
-        files = _required(checkpoint=checkpoint, head=head, images=images)
+        if image_sizes or seen_classes:
+            raise ConfigError(
+                f"--{'image-sizes' if image_sizes else 'seen-classes'} is for --predictions; "
+                "a detector sees its images, and its head knows the seen classes"
+            )
         with console.progress("detect") as bar:
             report = evaluate_detector(
-                *files,
+                *_required(images, checkpoint=checkpoint, head=head),
+                images or (),
                 truth,
                 metric=chosen,
                 classes=classes or "all",
                 group_of_weight=group_of_weight,
-                detections_per_image=detections_per_image,
+                protocol=protocol,
                 device=device,
                 batch_size=batch_size,
                 predictions=save_predictions,
                 on_progress=bar.update,
             )
     if as_json:
-        console.emit_json(_as_json(report))
+        console.emit_json(evaluation_tables.as_json(report))
     else:
-        _show(report)
+        evaluation_tables.show(report)
     if per_class is not None:
         write_per_class(report, per_class)
 
 
-def _required(**files: Path | None) -> tuple[Path, Path, Path]:
+def _required(images: list[Path] | None, **files: Path | None) -> tuple[Path, Path]:
+    """Return the checkpoint and the head; images alone may be missing, an index knows them."""
     missing = [f"--{name}" for name, file in files.items() if file is None]
     if missing:
         raise ConfigError(
-            f"{', '.join(missing)} missing",
+            f"{', '.join([*missing, *['--images'] * (not images)])} missing",
             mend="Give --checkpoint, --head and --images, or --predictions.",
         )
-    checkpoint, head, images = (file for file in files.values() if file is not None)
-    return checkpoint, head, images
+    checkpoint, head = (file for file in files.values() if file is not None)
+    return checkpoint, head
 
 
 def _metric(name: str) -> Metric:
@@ -140,24 +190,3 @@ def _metric(name: str) -> Metric:
         if metric == name:
             return metric
     raise ConfigError(f"unknown metric {name!r}", mend=f"Metrics: {', '.join(metrics)}.")
-
-
-def _as_json(report: "EvaluateReport") -> dict[str, object]:
-    return {
-        "metric": report.metrics.metric,
-        "AP50": report.metrics.mean_average_precision(),
-        "mean_recall": report.metrics.mean_recall(),
-        "images": report.images,
-        "groups": {row.group: row for row in report.by_group()},
-        "per_class": dict(report.metrics.average_precision),
-    }
-
-
-def _show(report: "EvaluateReport") -> None:
-    rows = [
-        (row.group, str(row.classes), str(row.with_ground_truth), console.percent(row.AP50),
-         console.percent(row.mean_recall))
-        for row in report.by_group()
-    ]  # fmt: skip
-    console.say(f"{report.metrics.metric} on {report.images} images, in percent")
-    console.show_table(("group", "classes", "with boxes", "AP50", "recall"), rows)

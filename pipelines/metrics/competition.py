@@ -90,4 +90,7 @@ class ImageRanking:
             records = self._spool.read(bucket)
             for competition in full:
                 competition.rank(records)
+
+    def close(self) -> None:
+        """Remove the scores from the disk."""
         self._spool.close()

@@ -45,6 +45,9 @@ class Protocol:
     keep_judgements: bool = False
 
 
+PLAIN = Protocol()
+
+
 @dataclass(frozen=True)
 class ClassCounts:
     """What is annotated of a class in the evaluated images.
@@ -84,7 +87,7 @@ def evaluate_blocks(
     annotations: Annotations,
     blocks: Iterable[PredictionTable],
     class_ids: Sequence[str],
-    protocol: Protocol = Protocol(),
+    protocol: Protocol = PLAIN,
     groups: Sequence[str] = (),
 ) -> Evaluated:
     """Score predictions that need not fit in memory.

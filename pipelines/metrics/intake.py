@@ -6,6 +6,7 @@ Memory holds one block, the ground truth, and a few numbers for each image; the 
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 
 import numpy as np
 
@@ -46,20 +47,19 @@ class DetectionIntake:
 
         A detection of a class that nobody verified is not judged, but it takes a place.
         """
-        limited = any(competition.limit is not None for competition in competitions)
-        ranking = ImageRanking(len(self._evaluation.image_ids)) if limited else None
-        for block in blocks:
-            found = self._evaluation.detections(block)
-            found = found.select(self._rules.is_valid(found.boxes))
-            row = self._rows + np.arange(len(found.image))
-            self._rows += len(found.image)
-            for competition in competitions:
-                competition.count(found)
-            if ranking is not None:
-                ranking.add(found, row)
-            self._keep(found, row)
-        if ranking is not None:
-            ranking.decide(competitions)
+        limited = [c for c in competitions if c.limit is not None]
+        with closing(ImageRanking(len(self._evaluation.image_ids))) as ranking:
+            for block in blocks:
+                found = self._evaluation.detections(block)
+                found = found.select(self._rules.is_valid(found.boxes))
+                row = self._rows + np.arange(len(found.image))
+                self._rows += len(found.image)
+                for competition in competitions:
+                    competition.count(found)
+                if limited:
+                    ranking.add(found, row)
+                self._keep(found, row)
+            ranking.decide(limited)
 
     def of_class(self, label: int) -> tuple[Detections, IntArray]:
         """Return the detections of a class in the order of their arrival, and their numbers."""

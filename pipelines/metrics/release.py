@@ -13,7 +13,7 @@ its peculiarities, so that figures can be compared with the paper's:
 * a class without any detection is left out of the mean recall.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -40,11 +40,12 @@ class ReleaseRules(Rules):
     """The rules of the release's evaluator.
 
     Args:
-        image_sizes: The sizes of the evaluated images.
+        sizes_of: Gives the height and width ``[I, 2]`` of images by id, when all detections are
+            known.
         iou_threshold: The overlap that makes a match.
     """
 
-    image_sizes: ImageSizes
+    sizes_of: Callable[[Sequence[str]], IntArray]
     iou_threshold: float = 0.5
 
     name: ClassVar[str] = "aewtn-release"
@@ -82,7 +83,7 @@ class ReleaseRules(Rules):
         Raises:
             MismatchError: If the size of an image is not known.
         """
-        sizes = self.image_sizes.of(image_ids)
+        sizes = self.sizes_of(image_ids)
 
         def judge(truth: GroundTruth, found: Detections, has_detections: BoolArray) -> Judgement:
             truth = truth.select(has_detections[truth.image])
@@ -132,7 +133,7 @@ def release_metric(
     Raises:
         MismatchError: If the size of an evaluated image is not known.
     """
-    rules = ReleaseRules(image_sizes, iou_threshold)
+    rules = ReleaseRules(image_sizes.of, iou_threshold)
     return evaluate_table(rules, boxes, labels, predictions, class_ids)
 
 

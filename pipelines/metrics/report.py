@@ -2,15 +2,65 @@
 
 import csv
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
+from pipelines.metrics.bootstrap import Interval
 from pipelines.metrics.detection_metrics import DetectionMetrics
+from pipelines.metrics.evaluation import ClassCounts, Evaluated, Protocol
+from pipelines.metrics.groups import EvaluatedClasses
+from pipelines.metrics.judgement import Judgement
+from pipelines.metrics.recall import RecallSummary
 from pipelines.storage import atomic_path
 from pipelines.vocabulary import Vocabulary
 
-GROUP_ORDER = ("seen", "novel", "other")
+
+@dataclass(frozen=True)
+class GroupSummary:
+    """Means over the classes of a group that have ground truth; NaN when none has.
+
+    Args:
+        group: ``seen``, ``novel``, ``novel ancestors``, ``novel leaves``, ``other`` or ``all``.
+        classes: In the group.
+        with_ground_truth: Those of them that have boxes.
+        AP50: Mean average precision.
+        mean_recall: After the last detection.
+        AP50_interval: Of the bootstrap samples, where they were asked for.
+        mean_recall_interval: The same of the recall.
+        recall_at: AR@k by k, where it was asked for.
+    """
+
+    group: str
+    classes: int
+    with_ground_truth: int
+    AP50: float
+    mean_recall: float
+    AP50_interval: Interval | None
+    mean_recall_interval: Interval | None
+    recall_at: Mapping[int, RecallSummary]
+
+
+@dataclass(frozen=True)
+class JointFigures:
+    """A figure with seen and novel classes in one competition, and each on their own.
+
+    Args:
+        joint: Generalised zero-shot: all classes compete for the places of an image.
+        alone: The paper's protocol: only the classes of the row are detected.
+    """
+
+    joint: float
+    alone: float
+
+
+@dataclass(frozen=True)
+class JointSummary:
+    """One row of a joint evaluation: ``seen``, ``novel`` or their ``harmonic mean``."""
+
+    group: str
+    AP50: JointFigures
+    mean_recall: JointFigures
 
 
 @dataclass(frozen=True)
@@ -18,31 +68,68 @@ class EvaluateReport:
     """What an evaluation found.
 
     Args:
-        metrics: Figures of each class.
-        vocabulary: The evaluated classes.
-        groups: ``seen``, ``other`` or ``novel`` for each of them, or ``unknown``.
+        evaluated: The figures of each class.
+        classes: The evaluated classes.
         images: Images with annotations.
+        protocol: What was asked for.
     """
 
-    metrics: DetectionMetrics
-    vocabulary: Vocabulary
-    groups: tuple[str, ...]
+    evaluated: Evaluated
+    classes: EvaluatedClasses
     images: int
+    protocol: Protocol
 
-    def by_group(self) -> list["GroupSummary"]:
+    @property
+    def metrics(self) -> DetectionMetrics:
+        """The figures of each class, with all classes competing."""
+        return self.evaluated.metrics
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The evaluated classes."""
+        return self.classes.vocabulary
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """``seen``, ``other`` or ``novel`` for each class, or ``unknown``."""
+        return self.classes.groups
+
+    @property
+    def counts(self) -> Mapping[str, ClassCounts]:
+        """What is annotated of each class."""
+        return self.evaluated.counts
+
+    @property
+    def judgements(self) -> Mapping[str, Judgement]:
+        """The judged detections of each class, where the protocol keeps them."""
+        return self.evaluated.judgements
+
+    def by_group(self) -> list[GroupSummary]:
         """Return the means of each group of classes, and last those of all classes."""
-        members = [
-            (
-                group,
-                [i for i, g in zip(self.vocabulary.ids, self.groups, strict=True) if g == group],
-            )
-            for group in GROUP_ORDER
-            if group in self.groups
-        ]
-        everything = [("all", list(self.vocabulary.ids))]
-        return [self._summary(*part) for part in (*members, *everything)]
+        return [self._summary(*part) for part in self.classes.members.items()]
 
-    def _summary(self, group: str, class_ids: Sequence[str]) -> "GroupSummary":
+    def joint(self) -> list[JointSummary]:
+        """Return the joint evaluation beside that of each group alone; empty without one."""
+        alone = self.evaluated.alone
+        if alone is None:
+            return []
+        members = {group: self.classes.members[group] for group in ("seen", "novel")}
+        rows = [
+            JointSummary(
+                group,
+                JointFigures(*(m.mean_average_precision(ids) for m in (self.metrics, alone))),
+                JointFigures(*(m.mean_recall(ids) for m in (self.metrics, alone))),
+            )
+            for group, ids in members.items()
+        ]
+        mean = JointSummary(
+            "harmonic mean",
+            _harmonic_mean(*(row.AP50 for row in rows)),
+            _harmonic_mean(*(row.mean_recall for row in rows)),
+        )
+        return [*rows, mean]
+
+    def _summary(self, group: str, class_ids: Sequence[str]) -> GroupSummary:
         counts = self.metrics.num_ground_truth
         return GroupSummary(
             group,
@@ -50,18 +137,16 @@ class EvaluateReport:
             with_ground_truth=sum(counts[class_id] > 0 for class_id in class_ids),
             AP50=self.metrics.mean_average_precision(class_ids),
             mean_recall=self.metrics.mean_recall(class_ids),
+            AP50_interval=self.metrics.average_precision_interval(class_ids),
+            mean_recall_interval=self.metrics.recall_interval(class_ids),
+            recall_at={recall.k: recall.of(class_ids) for recall in self.evaluated.recalls},
         )
 
 
-@dataclass(frozen=True)
-class GroupSummary:
-    """Means over the classes of a group that have ground truth; NaN when none has."""
-
-    group: str
-    classes: int
-    with_ground_truth: int
-    AP50: float
-    mean_recall: float
+_PER_CLASS_COLUMNS = (
+    "LabelName", "DisplayName", "Group", "AP50", "Recall", "GroundTruth", "Detections",
+    "TruePositives", "Images", "Boxes", "GroupOf",
+)  # fmt: skip
 
 
 def write_per_class(report: EvaluateReport, path: Path) -> None:
@@ -69,13 +154,23 @@ def write_per_class(report: EvaluateReport, path: Path) -> None:
     metrics = report.metrics
     with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(
-            ["LabelName", "DisplayName", "Group", "AP50", "Recall", "GroundTruth", "Detections"]
-        )
+        writer.writerow(_PER_CLASS_COLUMNS)
         for class_id, name, group in zip(
             report.vocabulary.ids, report.vocabulary.names, report.groups, strict=True
         ):
             figures = (metrics.average_precision[class_id], metrics.recall[class_id])
-            counts = (metrics.num_ground_truth[class_id], metrics.num_detections[class_id])
+            counts = (
+                metrics.num_ground_truth[class_id],
+                metrics.num_detections[class_id],
+                metrics.num_true_positives[class_id],
+                *astuple(report.counts[class_id]),
+            )
             shown = ["" if math.isnan(figure) else repr(figure) for figure in figures]
             writer.writerow([class_id, name, group, *shown, *counts])
+
+
+def _harmonic_mean(seen: JointFigures, novel: JointFigures) -> JointFigures:
+    def mean(a: float, b: float) -> float:
+        return 0.0 if a + b == 0 else 2 * a * b / (a + b)
+
+    return JointFigures(mean(seen.joint, novel.joint), mean(seen.alone, novel.alone))

@@ -6,6 +6,7 @@ Torchvision's own head is a softmax over K + 1 classes; at 5000 classes it turns
 0.74 into 0.24, so it cannot express this one.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -45,7 +46,13 @@ class SigmoidRoIHeads(RoIHeads):  # type: ignore[misc]  # torchvision is untyped
         bbox_pred: ``Linear(R, 4)``.
         tables: What each label asks of the D classes; stays out of the state dict.
         settings: Sampling and post-processing numbers.
+
+    Attributes:
+        rivals: Sets of class rows; the classes of a set compete for the places of an image, and
+            each set has its own places. None lets all classes compete.
     """
+
+    rivals: Sequence[Tensor] | None = None
 
     def __init__(
         self,
@@ -137,6 +144,21 @@ class SigmoidRoIHeads(RoIHeads):  # type: ignore[misc]  # torchvision is untyped
         }
 
     def _select(self, boxes: Tensor, scores: Tensor) -> Detections:
+        """Return an image's detections; its boxes are shared by all sets of rivals."""
+        if self.rivals is None:
+            return self._best(boxes, scores)
+        parts = [self._best(boxes, scores[:, rows.to(scores.device)]) for rows in self.rivals]
+        classes = [
+            rows.to(scores.device)[part.classes]
+            for rows, part in zip(self.rivals, parts, strict=True)
+        ]
+        return Detections(
+            torch.cat([part.boxes for part in parts]),
+            torch.cat([part.scores for part in parts]),
+            torch.cat(classes),
+        )
+
+    def _best(self, boxes: Tensor, scores: Tensor) -> Detections:
         return select_detections(
             boxes,
             scores,

@@ -1,0 +1,124 @@
+"""The classes of an evaluation, and which of them are seen, novel or other."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pipelines.artifacts import DetectionHead
+from pipelines.data.annotations import Annotations
+from pipelines.data.class_choice import GROUPS, choose_rows
+from pipelines.data.class_files import read_subset
+from pipelines.errors import ConfigError
+from pipelines.vocabulary import ClassHierarchy, Vocabulary
+
+GROUP_ORDER = ("seen", "novel", "other")
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class EvaluatedClasses:
+    """Classes in their order.
+
+    Args:
+        vocabulary: Their ids and names.
+        groups: ``seen``, ``other`` or ``novel`` for each of them, or ``unknown``.
+        above_seen: The ids of all classes that stand above one with training boxes; None where no
+            hierarchy tells.
+    """
+
+    vocabulary: Vocabulary
+    groups: tuple[str, ...]
+    above_seen: frozenset[str] | None = None
+
+    @cached_property
+    def members(self) -> dict[str, tuple[str, ...]]:
+        """The class ids of each group that has any, and last those of all classes.
+
+        A novel class above a seen one is new as a label, not to the eye, so with a hierarchy the
+        novel classes are also given in two parts: ``novel ancestors`` and ``novel leaves``.
+        """
+        by_group: dict[str, tuple[str, ...]] = {}
+        for group in GROUP_ORDER:
+            pairs = zip(self.vocabulary.ids, self.groups, strict=True)
+            by_group[group] = tuple(class_id for class_id, own in pairs if own == group)
+            if group == "novel" and self.above_seen is not None:
+                above = self.above_seen
+                novel = by_group[group]
+                by_group["novel ancestors"] = tuple(i for i in novel if i in above)
+                by_group["novel leaves"] = tuple(i for i in novel if i not in above)
+        return {name: ids for name, ids in by_group.items() if ids} | {"all": self.vocabulary.ids}
+
+    def require_seen_and_novel(self) -> None:
+        """Raise ConfigError unless there are classes of both groups."""
+        missing = [group for group in ("seen", "novel") if group not in self.groups]
+        if missing:
+            raise ConfigError(
+                f"a joint evaluation needs seen and novel classes; there is no {missing[0]} one",
+                mend="Give --head or --seen-classes, and leave --classes out or give both groups.",
+            )
+
+
+def classes_of_head(
+    head: DetectionHead, rows: Sequence[int], annotations: Annotations
+) -> EvaluatedClasses:
+    """Return some of a head's classes."""
+    pairs = zip(head.vocabulary.ids, head.groups, strict=True)
+    boxed = frozenset(class_id for class_id, group in pairs if group != "novel")
+    groups = tuple(head.groups[row] for row in rows)
+    return EvaluatedClasses(head.vocabulary.subset(rows), groups, _above(boxed, annotations))
+
+
+def choose_classes(
+    annotations: Annotations, choice: str | None, head: Path | None, seen: Path | None
+) -> EvaluatedClasses:
+    """Return the classes on which a file of predictions is evaluated.
+
+    Args:
+        annotations: The ground truth; without a choice, the classes with boxes are evaluated.
+        choice: A class file, or a group of the head's classes.
+        head: Tells which class is seen and which is novel.
+        seen: A file of the seen classes, in place of a head; the others are novel.
+
+    Raises:
+        ConfigError: If a group is chosen without a head, or there is both a head and a file of seen
+            classes.
+        WTNError: If a file is bad.
+    """
+    if head is not None and seen is not None:
+        raise ConfigError("--head tells which classes are seen; leave out --seen-classes")
+    known = DetectionHead.load(head) if head else None
+    if known is not None and choice is not None:
+        rows = choose_rows(choice, known.vocabulary, known.groups)
+        return classes_of_head(known, rows, annotations)
+    vocabulary = _chosen(annotations, choice)
+    if known is not None:
+        group_of = dict(zip(known.vocabulary.ids, known.groups, strict=True))
+        groups = tuple(group_of.get(class_id, UNKNOWN) for class_id in vocabulary.ids)
+        boxed = frozenset(class_id for class_id, group in group_of.items() if group != "novel")
+        return EvaluatedClasses(vocabulary, groups, _above(boxed, annotations))
+    if seen is not None:
+        boxed = frozenset(read_subset(seen).ids)
+        groups = tuple("seen" if class_id in boxed else "novel" for class_id in vocabulary.ids)
+        return EvaluatedClasses(vocabulary, groups, _above(boxed, annotations))
+    return EvaluatedClasses(vocabulary, (UNKNOWN,) * len(vocabulary))
+
+
+def _chosen(annotations: Annotations, choice: str | None) -> Vocabulary:
+    if choice in GROUPS:
+        raise ConfigError(
+            f"which classes are {choice!r} is known to a head only",
+            mend="Give --head too, or a file of class ids.",
+        )
+    if choice is not None:
+        return read_subset(Path(choice))
+    name_of, ids = annotations.vocabulary.name_of, annotations.boxes.class_ids
+    return Vocabulary(ids, tuple(name_of.get(class_id, class_id) for class_id in ids))
+
+
+def _above(boxed: frozenset[str], annotations: Annotations) -> frozenset[str] | None:
+    """Return the classes that stand above one with training boxes, if a hierarchy tells."""
+    if annotations.hierarchy is None:
+        return None
+    hierarchy = ClassHierarchy.from_tree(annotations.hierarchy)
+    return frozenset().union(*(hierarchy.ancestors_of(class_id) for class_id in boxed))

@@ -1,0 +1,102 @@
+"""What ``wtn evaluate`` shows: one JSON object, or tables of at most 80 columns."""
+
+from dataclasses import astuple
+from typing import TYPE_CHECKING
+
+from wtn_cli import console
+
+if TYPE_CHECKING:
+    from pipelines.metrics.bootstrap import Interval
+    from pipelines.metrics.report import EvaluateReport, GroupSummary
+
+
+def as_json(report: "EvaluateReport") -> dict[str, object]:
+    """Return the report by name."""
+    protocol = report.protocol
+    facts: dict[str, object] = {
+        "metric": report.metrics.metric,
+        "AP50": report.metrics.mean_average_precision(),
+        "mean_recall": report.metrics.mean_recall(),
+        "images": report.images,
+        "groups": {row.group: row for row in report.by_group()},
+        "per_class": dict(report.metrics.average_precision),
+    }
+    if protocol.bootstrap:
+        facts["bootstrap"] = {"samples": protocol.bootstrap, "seed": protocol.seed, "level": 0.95}
+    if protocol.joint:
+        facts["joint"] = {
+            "detections_per_image": protocol.detections_per_image,
+            **{row.group: row for row in report.joint()},
+        }
+    return facts
+
+
+def show(report: "EvaluateReport") -> None:
+    """Print a table of the groups, and one for each thing more that was asked for."""
+    groups = report.by_group()
+    console.say(f"{report.metrics.metric} on {report.images} images, in percent")
+    console.show_table(
+        ("group", "classes", "with boxes", "AP50", "recall"),
+        (
+            (
+                row.group,
+                str(row.classes),
+                str(row.with_ground_truth),
+                *map(console.percent, (row.AP50, row.mean_recall)),
+            )
+            for row in groups
+        ),
+    )
+    for recall in report.evaluated.recalls:
+        _show_recall(recall.k, groups)
+    if report.protocol.joint:
+        _show_joint(report)
+    if report.protocol.bootstrap:
+        _show_intervals(report, groups)
+
+
+def _show_recall(k: int, groups: "list[GroupSummary]") -> None:
+    console.say(f"AR@{k}: boxes found by the {k} best detections of each image")
+    rows = [(row.group, row.recall_at[k]) for row in groups]
+    console.show_table(
+        ("group", "macro, detected classes", "macro, all classes", "micro"),
+        (
+            (group, *map(console.percent, (at.macro_released, at.macro_strict, at.micro)))
+            for group, at in rows
+        ),
+    )
+
+
+def _show_joint(report: "EvaluateReport") -> None:
+    limit = report.protocol.detections_per_image
+    places = "all" if limit is None else f"the {limit} best"
+    console.say(f"all classes in one competition, or each group alone, for {places} an image")
+    console.show_table(
+        ("group", "AP50 joint", "AP50 alone", "recall joint", "recall alone"),
+        (
+            (
+                row.group,
+                *(console.percent(x) for x in (*astuple(row.AP50), *astuple(row.mean_recall))),
+            )
+            for row in report.joint()
+        ),
+    )
+
+
+def _show_intervals(report: "EvaluateReport", groups: "list[GroupSummary]") -> None:
+    console.say(f"95 % of {report.protocol.bootstrap} bootstrap samples of the images")
+    ks = report.protocol.recall_at
+    columns = ("group", "AP50", "recall", *(f"AR@{k} macro" for k in ks))
+    rows = []
+    for row in groups:
+        at = [row.recall_at[k].intervals for k in ks]
+        strict = [None if intervals is None else intervals["macro_strict"] for intervals in at]
+        figures = (row.AP50_interval, row.mean_recall_interval, *strict)
+        rows.append((row.group, *map(_interval, figures)))
+    console.show_table(columns, rows)
+
+
+def _interval(interval: "Interval | None") -> str:
+    if interval is None:
+        return "-"
+    return f"{console.percent(interval.low)} to {console.percent(interval.high)}"
