@@ -19,6 +19,7 @@ from pipelines.errors import (
 from wtn_cli import (
     __version__,
     benchmark,
+    check_data,
     console,
     demo,
     evaluate,
@@ -26,6 +27,7 @@ from wtn_cli import (
     extract_weights,
     inspect,
     predict,
+    prepare,
     train,
 )
 
@@ -47,8 +49,10 @@ app = typer.Typer(
     "4 classes or dimensions that do not match, 130 interrupted.",
 )
 app.command(rich_help_panel="Start here")(demo.demo)
+app.add_typer(prepare.app, name="prepare", rich_help_panel="The path of your data")
 for _command in (
     extract_weights.extract_weights,
+    check_data.check_data,
     train.train,
     export_head.export_head,
     evaluate.evaluate,
