@@ -37,6 +37,8 @@ from pipelines.storage import refuse_to_replace
 
 OnProgress: TypeAlias = Callable[[int, int, float], None]  # done, total, images a second
 
+_STOPPED = "Nothing was reported or written."
+
 
 @dataclass(frozen=True)
 class CheckInputs:
@@ -129,17 +131,31 @@ def check_data(
     if rows is not None:
         files = (inputs.boxes, inputs.classes, inputs.image_labels, *inputs.images)
         refuse_to_replace(rows, files)
+    try:
+        with row_writer(rows) as write:
+            tally = Tally(frozenset(allow) | HARMLESS, write)
+            return _check(inputs, policy, tally, workers, on_progress, rows)
+    except KeyboardInterrupt as interrupt:
+        raise Interrupted("stopped", where=inputs.boxes, mend=_STOPPED) from interrupt
+
+
+def _check(
+    inputs: CheckInputs,
+    policy: BoxPolicy,
+    tally: Tally,
+    workers: int,
+    on_progress: OnProgress,
+    rows: Path | None,
+) -> CheckReport:
     started = time.monotonic()
     dataset = _load(inputs)
     mentions = _mentions(dataset)
-    with row_writer(rows) as write:
-        tally = Tally(frozenset(allow) | HARMLESS, write)
-        for finding in _row_findings(dataset, inputs, policy):
-            tally.add(finding)
-        for offence in check_image_ids(mentions):
-            tally.add(Finding.of(offence))
-        if dataset.images is not None:
-            _check_images(dataset.images, mentions, workers, tally, on_progress)
+    for finding in _row_findings(dataset, inputs, policy):
+        tally.add(finding)
+    for offence in check_image_ids(mentions):
+        tally.add(Finding.of(offence))
+    if dataset.images is not None:
+        _check_images(dataset.images, mentions, workers, tally, on_progress)
     findings = tally.found()
     return CheckReport(
         findings,
@@ -195,9 +211,8 @@ def _check_images(
     on_progress: OnProgress,
 ) -> None:
     for name in store.unsafe:
-        tally.add(
-            Finding.of(Offence("image-unsafe-id", name, detail="not read", action="left out"))
-        )
+        reason = "it leads out of its source, is a link or has a name that is not UTF-8"
+        tally.add(Finding.of(Offence("image-unsafe-id", name, detail=reason, action="left out")))
     started, total, done = time.monotonic(), len(mentions.image_ids), 0
     try:
         with closing(check_image_files(store, mentions, workers)) as found:
@@ -207,7 +222,7 @@ def _check_images(
                 on_progress(done, total, done / (time.monotonic() - started))
     except KeyboardInterrupt as interrupt:
         raise Interrupted(
-            f"stopped after {done} of {total} images", mend="No report was written."
+            f"stopped after {done} of {total} images", where=store.origin, mend=_STOPPED
         ) from interrupt
     for finding in check_unused(store, mentions):
         tally.add(finding)

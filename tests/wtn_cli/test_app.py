@@ -15,8 +15,8 @@ from wtn_cli import __version__, app
 Wtn = Callable[..., "subprocess.CompletedProcess[str]"]
 
 COMMANDS = [
-    (), ("demo",), ("extract-weights",), ("train",), ("export-head",), ("evaluate",), ("predict",),
-    ("inspect",), ("benchmark",), ("benchmark", "export"),
+    (), ("demo",), ("extract-weights",), ("check-data",), ("train",), ("export-head",),
+    ("evaluate",), ("predict",), ("inspect",), ("benchmark",), ("benchmark", "export"),
 ]  # fmt: skip
 
 
