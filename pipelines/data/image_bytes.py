@@ -130,7 +130,7 @@ def read_member(file: int, place: Place, where: str, limit: int | None = None) -
         stored = place.length if limit is None else min(place.length, limit + _INFLATED_AHEAD)
         content = _read_range(file, start, stored)
         if place.method is Method.ZIP_DEFLATED:
-            content = _inflate(content, limit)
+            content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, limit or 0)
         if limit is None and place.method is not Method.PLAIN:
             _check_sum(content, place.crc)
     except (OSError, ValueError, zlib.error) as error:
@@ -161,11 +161,3 @@ def _behind_local_header(file: int, start: int) -> int:
 def _check_sum(content: bytes, crc: int) -> None:
     if zlib.crc32(content) != crc:
         raise ValueError("bad checksum")
-
-
-def _inflate(content: bytes, limit: int | None) -> bytes:
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    inflated = inflater.decompress(content, limit or 0)
-    if limit is None and not inflater.eof:
-        raise ValueError("the compressed data are cut off")
-    return inflated

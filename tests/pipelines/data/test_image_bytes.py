@@ -1,8 +1,11 @@
 """Tests for pipelines.data.image_bytes: bytes of archives and folders, damaged ones too."""
 
 import os
+import pickle
+import struct
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +22,11 @@ DATA = NOISE + bytes(20_000)
 
 
 def zip_of(path: Path, method: int = zipfile.ZIP_DEFLATED) -> Path:
-    """Write a zip file of one image."""
-    with zipfile.ZipFile(path / "images.zip", "w", method) as archive:
-        archive.writestr("a.png", DATA)
+    """Write a zip file of one image, with an extra field between its header and its bytes."""
+    member = zipfile.ZipInfo("a.png")
+    member.extra = struct.pack("<HH4s", 0x9999, 4, b"more")
+    with zipfile.ZipFile(path / "images.zip", "w") as archive:
+        archive.writestr(member, DATA, method)
     return path / "images.zip"
 
 
@@ -108,9 +113,8 @@ def test_a_cut_member_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [zip_of, tar_of])
-def test_an_archive_that_changed_is_refused(tmp_path: Path, kind: object) -> None:
+def test_an_archive_that_changed_is_refused(tmp_path: Path, kind: Callable[[Path], Path]) -> None:
     """Bytes at the old places are other images; every read says so."""
-    assert callable(kind)
     path = kind(tmp_path)
     images = open_images(path)
     os.truncate(path, 1000)
@@ -122,6 +126,17 @@ def test_an_archive_that_changed_is_refused(tmp_path: Path, kind: object) -> Non
     path.unlink()
     with pytest.raises(DatasetError, match="cannot be read"):
         images.read_bytes("a")
+
+
+@pytest.mark.parametrize("kind", [zip_of, tar_of])
+def test_a_copy_opens_the_archive_itself(tmp_path: Path, kind: Callable[[Path], Path]) -> None:
+    """A process that gets a store as bytes has none of the files that the sender opened."""
+    images = open_images(kind(tmp_path))
+    images.read_bytes("a")
+    copy = pickle.loads(pickle.dumps(images))
+    del images  # closes its file
+
+    assert copy.read_bytes("a") == DATA
 
 
 def test_a_file_that_went_away_is_named(tmp_path: Path) -> None:

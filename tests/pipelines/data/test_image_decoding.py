@@ -46,6 +46,7 @@ BAD = {
     "cut JPEG": encoded(kind="JPEG")[:200],
     "cut WebP": encoded(kind="WEBP")[:40],
     "broken PNG": b"\x89PNG\r\n\x1a\n" + bytes(50),
+    "TIFF": encoded(kind="TIFF"),
     "PostScript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n",
 }
 
