@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from pipelines.config import BoxPolicy
 from pipelines.data.annotations import BoxTable, ImageLabelTable
 from pipelines.data.checks import (
     check_box_classes,
     check_box_table,
+    check_image_ids,
     check_labels,
     mentions_in_boxes,
     mentions_in_labels,
@@ -27,13 +28,14 @@ from pipelines.data.findings import (
     Tally,
     row_writer,
 )
-from pipelines.data.image_checks import check_image_files, check_image_ids, check_unused
-from pipelines.data.images import ImageStore, open_images
 from pipelines.data.index import is_index, open_index
 from pipelines.data.open_images import read_boxes, read_image_label_lines
 from pipelines.data.tables import IntArray
 from pipelines.errors import ConfigError, DatasetError, Interrupted, did_you_mean
 from pipelines.storage import refuse_to_replace
+
+if TYPE_CHECKING:
+    from pipelines.data.images import ImageStore
 
 OnProgress: TypeAlias = Callable[[int, int, float], None]  # done, total, images a second
 
@@ -100,7 +102,7 @@ class _Dataset:
     label_lines: IntArray | None
     label_file: Path
     classes: dict[str, int] | None
-    images: ImageStore | None
+    images: "ImageStore | None"
 
 
 def check_data(
@@ -169,7 +171,7 @@ def _check(
 
 def _load(inputs: CheckInputs) -> _Dataset:
     classes = read_class_lines(inputs.classes) if inputs.classes else None
-    images = open_images(*inputs.images) if inputs.images else None
+    images = _open(inputs.images) if inputs.images else None
     labels, lines, label_file = None, None, inputs.boxes
     if is_index(inputs.boxes):
         index = open_index(inputs.boxes)
@@ -181,6 +183,12 @@ def _load(inputs: CheckInputs) -> _Dataset:
         label_file = inputs.image_labels
         labels, lines = read_image_label_lines(label_file)
     return _Dataset(boxes, labels, lines, label_file, classes, images)
+
+
+def _open(sources: Sequence[Path]) -> "ImageStore":
+    from pipelines.data.images import open_images  # imports torch, half a gigabyte
+
+    return open_images(*sources)
 
 
 def _mentions(dataset: _Dataset) -> Mentions:
@@ -204,12 +212,14 @@ def _row_findings(dataset: _Dataset, inputs: CheckInputs, policy: BoxPolicy) -> 
 
 
 def _check_images(
-    store: ImageStore,
+    store: "ImageStore",
     mentions: Mentions,
     workers: int,
     tally: Tally,
     on_progress: OnProgress,
 ) -> None:
+    from pipelines.data.image_checks import check_image_files, check_unused
+
     for name in store.unsafe:
         reason = "it leads out of its source, is a link or has a name that is not UTF-8"
         tally.add(Finding.of(Offence("image-unsafe-id", name, detail=reason, action="left out")))

@@ -26,6 +26,7 @@ _SENTENCES = {
     "duplicate": "a box is a copy of an earlier one",
 }
 _POLICIES = "Correct the file, or pass --box-policy clip or --box-policy drop."
+_ROWS_AT_ONCE = 1 << 20  # so that what is computed on the way stays small
 _MULTIPLIER, _SHIFT = np.uint64(0xBF58476D1CE4E5B9), np.uint64(29)  # of splitmix64's mixer
 
 
@@ -129,10 +130,12 @@ def _copies(table: BoxTable) -> BoolArray:
 def _digests(table: BoxTable) -> NDArray[np.uint64]:
     """Return ``[n]``; equal boxes have equal digests."""
     digests = table.image.astype(np.uint64)
-    for column in (table.label, table.group_of):
-        _mix(digests, column.astype(np.uint64))
-    for corner in table.boxes.T:
-        _mix(digests, (corner + 0.0).view(np.uint64))  # -0.0 equals 0.0
+    for start in range(0, len(table), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        for column in (table.label, table.group_of):
+            _mix(digests[rows], column[rows].astype(np.uint64))
+        for corner in table.boxes[rows].T:
+            _mix(digests[rows], (corner + 0.0).view(np.uint64))  # -0.0 equals 0.0
     return digests
 
 

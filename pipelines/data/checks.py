@@ -1,8 +1,9 @@
-"""What is wrong with the rows of a dataset, and where: its boxes, classes and image-level labels.
+"""What is wrong with the rows of a dataset, and where: boxes, classes, labels and image ids.
 
 Shapes: n rows, I images. Finding is vectorised; only what is wrong is told row by row.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from pipelines.data.box_policy import box_faults, check_boxes
 from pipelines.data.findings import Finding, Mentions, Offence
 from pipelines.data.tables import BoolArray, IntArray
 
+_LEADS_OUT = re.compile(r"[/\\\x00]|^\.{1,2}$|^[A-Za-z]:")  # a separator, NUL, .., a drive
 _CORNERS = ("XMin", "YMin", "XMax", "YMax")
 
 
@@ -84,6 +86,18 @@ def check_labels(
                 labels, rows, Offence(kind, str(path), action=action), positions
             )
             yield Finding(kind, {action: len(positions)}, offences)
+
+
+def check_image_ids(mentions: Mentions) -> Iterator[Offence]:
+    """Find ids that are no plain file name and could lead out of the folder of images."""
+    for image, image_id in enumerate(mentions.image_ids):
+        if is_unsafe(image_id):
+            yield mentions.offence("image-unsafe-id", image, f"id {image_id!r}")
+
+
+def is_unsafe(image_id: str) -> bool:
+    """Return whether an id holds a separator or NUL, or names a folder or a drive."""
+    return _LEADS_OUT.search(image_id) is not None
 
 
 def mentions_in_boxes(table: BoxTable) -> Mentions:

@@ -1,6 +1,5 @@
 """What is wrong with the images of a dataset, read one by one and never all in memory."""
 
-import re
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,28 +8,16 @@ from typing import TypeVar
 
 import numpy as np
 
+from pipelines.data.checks import is_unsafe
 from pipelines.data.findings import Finding, Mentions, Offence
 from pipelines.data.image_decoding import ImageFacts, probe
 from pipelines.data.images import ImageStore
 from pipelines.errors import DatasetError
 
-_LEADS_OUT = re.compile(r"[/\\\x00]|^\.{1,2}$|^[A-Za-z]:")  # a separator, NUL, .., a drive
 _READ_AHEAD = 4  # images a worker, so that memory stays bounded
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
-
-
-def check_image_ids(mentions: Mentions) -> Iterator[Offence]:
-    """Find ids that are no plain file name and could lead out of the folder of images."""
-    for image, image_id in enumerate(mentions.image_ids):
-        if is_unsafe(image_id):
-            yield mentions.offence("image-unsafe-id", image, f"id {image_id!r}")
-
-
-def is_unsafe(image_id: str) -> bool:
-    """Return whether an id holds a separator or NUL, or names a folder or a drive."""
-    return _LEADS_OUT.search(image_id) is not None
 
 
 def check_image_files(

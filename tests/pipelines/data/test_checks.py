@@ -12,11 +12,13 @@ from pipelines.data.box_policy import check_boxes
 from pipelines.data.checks import (
     check_box_classes,
     check_box_table,
+    check_image_ids,
     check_labels,
+    is_unsafe,
     mentions_in_boxes,
     mentions_in_labels,
 )
-from pipelines.data.findings import Offence
+from pipelines.data.findings import Mentions, Offence
 from pipelines.data.open_images import read_boxes
 
 FILE = Path("boxes.csv")
@@ -111,6 +113,29 @@ def test_images_are_named_where_they_first_are() -> None:
 
     assert list(both.image_ids) == ["i", "j", "k", "l"]
     assert found == ["boxes.csv:3", "boxes.csv", "boxes.csv:2", "labels.csv:2"]
+
+
+@pytest.mark.parametrize("image_id", ["../up", "a/b", "/etc", "a\\b", "..", ".", "a\0b", "C:a"])
+def test_ids_that_could_lead_out_are_unsafe(image_id: str) -> None:
+    """A separator, NUL, a drive or the name of a folder."""
+    assert is_unsafe(image_id)
+
+
+@pytest.mark.parametrize("image_id", ["0a1b", "a.b", "..a", "COCO_train2014_1", "été", "ab:c"])
+def test_file_names_are_safe(image_id: str) -> None:
+    """Dots and letters of any language are no danger."""
+    assert not is_unsafe(image_id)
+
+
+def test_unsafe_ids_are_told_where_they_are_named() -> None:
+    """The row of the annotation is what the user can mend."""
+    mentions = Mentions(("a", "../up"), (FILE,), np.zeros(2, np.int64), np.array([2, 3]))
+
+    (offence,) = check_image_ids(mentions)
+
+    assert (offence.where, offence.image_id, offence.detail) == (
+        "boxes.csv:3", "../up", "id '../up'",
+    )  # fmt: skip
 
 
 @pytest.mark.real_data
