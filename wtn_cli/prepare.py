@@ -1,60 +1,29 @@
 """``wtn prepare``: the files of a dataset become one index per split."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from wtn_cli import console
+from wtn_cli import prepare_presets
 from wtn_cli.options import AsJson
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pipelines.data.annotation_sources import AnnotationSource
-    from pipelines.data.split_plans import SplitPlan
-    from pipelines.prepare import PrepareOptions, PrepareReport
+from wtn_cli.prepare_options import (
+    Boxes,
+    BoxPolicy,
+    Classes,
+    ExcludeImages,
+    Force,
+    ImageLabels,
+    Images,
+    ImageSizes,
+    OnlyImages,
+    Output,
+)
+from wtn_cli.prepare_run import run
 
 app = typer.Typer(no_args_is_help=True)
 
-Policy = Literal["error", "clip", "drop", "keep"]
-
-Output = Annotated[Path, typer.Option("--output", "-o", help="The index to write.")]
-Folder = Annotated[
-    Path, typer.Option("--output", "-o", help="Folder for train.safetensors and val.safetensors.")
-]
-Boxes = Annotated[
-    list[Path] | None, typer.Option(help="Open Images box CSV; may be given several times.")
-]
-OneBoxes = Annotated[Path, typer.Option("--boxes", help="Box CSV.")]
-Classes = Annotated[
-    Path, typer.Option(help="Class list, such as class-descriptions.csv; sets their order.")
-]
-ImageLabels = Annotated[
-    list[Path] | None,
-    typer.Option(help="Verified image-level labels CSV; without it, boxes are exhaustive."),
-]
 Hierarchy = Annotated[Path | None, typer.Option(help="Hierarchy JSON.")]
-NeededHierarchy = Annotated[
-    Path, typer.Option("--hierarchy", help="bbox_labels_600_hierarchy.json")
-]
-Images = Annotated[
-    list[Path] | None,
-    typer.Option(
-        help="Folder, zip or tar of `<ImageID>.jpg`, to find them and their sizes; may be given "
-        "several times."
-    ),
-]
-ImageSizes = Annotated[
-    Path | None, typer.Option(help="Lines of `ImageID,height,width`; wins over --images.")
-]
-BoxPolicy = Annotated[
-    Policy, typer.Option("--policy", help="Bad boxes: error, clip, drop or keep.")
-]
-OnlyImages = Annotated[
-    Path | None, typer.Option(help="Keep the images of this list (first column: their ids).")
-]
-ExcludeImages = Annotated[Path | None, typer.Option(help="Leave out the images of this list.")]
 DropUnknown = Annotated[
     bool,
     typer.Option(
@@ -63,20 +32,16 @@ DropUnknown = Annotated[
 ]
 Expand = Annotated[
     bool,
-    typer.Option("--expand", metavar="", help="Expand along --hierarchy, as evaluation needs."),
+    typer.Option("--expand", metavar="", help="Expand along --hierarchy, as evaluation needs it."),
 ]
-AnyCounts = Annotated[
-    bool, typer.Option("--any-counts", metavar="", help="Accept other than the official counts.")
-]
-Force = Annotated[bool, typer.Option("--force", metavar="", help="Replace what is there.")]
 
 
 @app.callback()
 def _describe() -> None:
     """Make one index per split, which every command takes in place of --boxes.
 
-    It is memory-mapped, so it opens in no time at any size. Made again of the same files, it is
-    left as it is.
+    It is memory-mapped, so it opens in no time at any size. Where it is already there, made of the
+    same files in the same way, it is left as it is.
 
     Example: `wtn prepare open-images --boxes boxes.csv --classes classes.csv -o train.safetensors`
     """
@@ -99,19 +64,19 @@ def open_images(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Prepare box and label CSVs of Open Images, or of the same columns.
+    """Prepare CSVs of boxes and labels from Open Images, or with the same columns.
 
-    Example: `wtn prepare open-images --boxes train-annotations-bbox.csv --classes
-    class-descriptions-boxable.csv --images train.zip -o train.safetensors`
+    Example: `wtn prepare open-images --boxes train-annotations-bbox.csv
+    --classes class-descriptions-boxable.csv --images train.zip -o train.safetensors`
     """
     from pipelines.data.annotation_sources import OpenImagesSource
+    from pipelines.data.dataset import PrepareOptions
     from pipelines.data.split_plans import SplitPlan
-    from pipelines.prepare import PrepareOptions
 
     source = OpenImagesSource(classes, tuple(boxes or ()), tuple(image_labels or ()), hierarchy)
     plan = SplitPlan(output, only_images, exclude_images, expand)
     options = PrepareOptions(policy, drop_unknown_classes, tuple(images or ()), image_sizes)
-    _prepare(source, [plan], options, force=force, as_json=as_json)
+    run(source, [plan], options, force=force, as_json=as_json)
 
 
 @app.command()
@@ -119,7 +84,8 @@ def coco(
     annotations: Annotated[Path, typer.Option(help="Such as instances_train2017.json.")],
     output: Output,
     class_ids: Annotated[
-        Literal["id", "name"], typer.Option(help="What of a category is its class id.")
+        Literal["id", "name"],
+        typer.Option(metavar="id|name", help="What of a category is the id of its class."),
     ] = "id",
     images: Images = None,
     policy: BoxPolicy = "error",
@@ -128,51 +94,80 @@ def coco(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Prepare an instances file of COCO.
+    """Prepare an instances file of COCO, or of LVIS.
 
     Example: `wtn prepare coco --annotations instances_train2017.json --images train2017.zip
     -o train.safetensors`
     """
     from pipelines.data.annotation_sources import CocoSource
+    from pipelines.data.dataset import PrepareOptions
     from pipelines.data.split_plans import SplitPlan
-    from pipelines.prepare import PrepareOptions
 
-    options = PrepareOptions(policy, images=tuple(images or ()))
     plan = SplitPlan(output, only_images, exclude_images)
-    _prepare(CocoSource(annotations, class_ids), [plan], options, force=force, as_json=as_json)
+    options = PrepareOptions(policy, images=tuple(images or ()))
+    run(CocoSource(annotations, class_ids), [plan], options, force=force, as_json=as_json)
 
 
-def _prepare(
-    source: "AnnotationSource",
-    plans: "Sequence[SplitPlan]",
-    options: "PrepareOptions",
-    *,
-    force: bool,
-    as_json: bool,
+@app.command()
+def voc(
+    annotations: Annotated[Path, typer.Option(help="Folder of XML files, or one such as VOC2012.")],
+    output: Output,
+    images: Images = None,
+    policy: BoxPolicy = "error",
+    only_images: OnlyImages = None,
+    exclude_images: ExcludeImages = None,
+    force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
-    from pipelines.prepare import prepare_splits
+    """Prepare the XML files of Pascal VOC.
 
-    with console.progress("prepare") as bar:
-        reports = prepare_splits(source, plans, options, overwrite=force, on_progress=bar.phase)
-    if as_json:
-        console.emit_json(reports[0] if len(reports) == 1 else {"splits": reports})
-        return
-    for report in reports:
-        _show(report)
+    Example: `wtn prepare voc --annotations VOC2012 --only-images
+    VOC2012/ImageSets/Main/train.txt --images VOC2012/JPEGImages -o train.safetensors`
+    """
+    from pipelines.data.annotation_sources import VocSource
+    from pipelines.data.dataset import PrepareOptions
+    from pipelines.data.split_plans import SplitPlan
+
+    plan = SplitPlan(output, only_images, exclude_images)
+    options = PrepareOptions(policy, images=tuple(images or ()))
+    run(VocSource(annotations), [plan], options, force=force, as_json=as_json)
 
 
-def _show(report: "PrepareReport") -> None:
-    counts = {name.replace("_", " "): f"{number:,}" for name, number in report.counts.items()}
-    notes = {n.replace("_", " "): v for n, v in report.notes.items() if isinstance(v, int)}
-    speed = report.boxes_per_second
-    console.show_facts(
-        f"{report.output}" + (" is up to date" if report.up_to_date else ""),
-        {
-            **counts,
-            **notes,
-            "seconds": f"{report.seconds:.1f}" + (f" ({speed:,.0f} boxes/s)" if speed else ""),
-            "peak memory": f"{report.peak_memory_bytes / 1e6:,.0f} MB",
-            "index": f"{report.index_bytes / 1e6:,.1f} MB",
-            "key": report.key,
-        },
-    )
+@app.command()
+def visual_genome(
+    objects: Annotated[Path, typer.Option(help="objects.json of version 1.2 or 1.4.")],
+    classes: Classes,
+    sizes: Annotated[
+        Path, typer.Option("--image-sizes", help="image_data.json, or `ImageID,height,width`.")
+    ],
+    output: Output,
+    aliases: Annotated[Path | None, typer.Option(help="object_alias.txt")] = None,
+    exclude_classes: Annotated[
+        Path | None, typer.Option(help="Class list of those that have boxes already.")
+    ] = None,
+    min_boxes: Annotated[int, typer.Option(min=1, help="Leave out classes with fewer boxes.")] = 1,
+    images: Images = None,
+    policy: BoxPolicy = "error",
+    only_images: OnlyImages = None,
+    exclude_images: ExcludeImages = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Prepare the objects of Visual Genome whose name is the name of a class.
+
+    Example: `wtn prepare visual-genome --objects objects.json --classes class-descriptions.csv
+    --image-sizes image_data.json --policy clip -o vg.safetensors`
+    """
+    from pipelines.data.annotation_sources import VisualGenomeSource
+    from pipelines.data.dataset import PrepareOptions
+    from pipelines.data.split_plans import SplitPlan
+
+    source = VisualGenomeSource(objects, classes, sizes, aliases, exclude_classes, min_boxes)
+    plan = SplitPlan(output, only_images, exclude_images)
+    options = PrepareOptions(policy, images=tuple(images or ()))
+    run(source, [plan], options, force=force, as_json=as_json)
+
+
+app.command()(prepare_presets.oi_500)
+app.command()(prepare_presets.oi_57)
+app.command()(prepare_presets.vg_200)

@@ -1,7 +1,7 @@
 """What ``wtn prepare`` makes a split of: the files of one dataset, and how they are read."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -53,6 +53,7 @@ class OpenImagesSource(AnnotationSource):
         boxes: Box CSVs; an image may be in several.
         image_labels: CSVs of verified image-level labels; without any, boxes are exhaustive.
         hierarchy: Hierarchy JSON.
+        expanded: Whether boxes and labels are expanded along it already.
 
     Raises:
         ConfigError: If there are neither boxes nor labels.
@@ -62,6 +63,7 @@ class OpenImagesSource(AnnotationSource):
     boxes: tuple[Path, ...] = ()
     image_labels: tuple[Path, ...] = ()
     hierarchy: Path | None = None
+    expanded: bool = False
 
     def __post_init__(self) -> None:
         if not (self.boxes or self.image_labels):
@@ -78,7 +80,7 @@ class OpenImagesSource(AnnotationSource):
             vocabulary,
             read_hierarchy(self.hierarchy, vocabulary) if self.hierarchy else None,
         )
-        return split, {}
+        return replace(split, expanded=self.expanded), {}
 
 
 @dataclass(frozen=True)
