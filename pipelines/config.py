@@ -55,7 +55,7 @@ class DataSettings(Settings):
     hierarchy_mode: Literal["complete", "official"] = "complete"
     """``official`` reproduces the release's tables, which lack 25 ancestor pairs."""
     box_policy: BoxPolicy = "error"
-    """What to do with a degenerate or out-of-image box."""
+    """What to do with a box that leaves the image, has no area, is a copy or is not finite."""
     sampler: Sampler = "class-balanced"
     """Which images a pass shows: ``class-balanced`` as the release, ``uniform`` each once, or
     ``repeat-factor`` those of rare classes more often (LVIS)."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.data.class_files import read_subset, read_vocabulary
+from pipelines.data.class_files import read_class_lines, read_subset, read_vocabulary
 from pipelines.errors import DatasetError, MismatchError
 
 
@@ -58,6 +58,14 @@ def test_a_subset_keeps_its_order_and_needs_no_index(tmp_path: Path) -> None:
     assert (subset.ids, subset.names) == (("/m/7", "/m/3"), ("Emu", "Cat"))
     with pytest.raises(DatasetError, match="Index '7' is not in"):
         read_vocabulary(path)
+
+
+def test_classes_are_found_again_by_line(tmp_path: Path) -> None:
+    """Lines count from 1 with the header and blank lines, whatever the order of the classes."""
+    path = tmp_path / "classes.csv"
+    path.write_text("Index,LabelName,DisplayName\n1,/m/b,B\n\n0,/m/a,A\n")
+
+    assert read_class_lines(path) == {"/m/b": 2, "/m/a": 4}
 
 
 def test_names_are_joined_by_id(tmp_path: Path) -> None:
