@@ -8,8 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.data.annotations import BoxTable, ImageLabelTable, Source
+from pipelines.data.annotations import Annotations, BoxTable, ImageLabelTable, Source
 from pipelines.data.predictions import PredictionTable
+from pipelines.data.splits import assemble
+from pipelines.metrics.evaluation import Evaluated, Protocol, evaluate_blocks
+from pipelines.metrics.rules import Rules
+from pipelines.vocabulary import Vocabulary
 
 SIDE = 1000
 
@@ -23,6 +27,24 @@ class World:
     boxes: BoxTable
     labels: ImageLabelTable | None
     predictions: PredictionTable
+
+    @property
+    def annotations(self) -> Annotations:
+        """The ground truth as one split."""
+        tables = [] if self.labels is None else [self.labels]
+        vocabulary = Vocabulary(self.boxes.class_ids, self.boxes.class_ids)
+        return assemble([self.boxes], tables, vocabulary)
+
+    def evaluate(
+        self,
+        rules: Rules,
+        class_ids: Sequence[str],
+        protocol: Protocol,
+        groups: Sequence[str] = (),
+    ) -> Evaluated:
+        """Score the predictions, given as one block."""
+        blocks = [self.predictions]
+        return evaluate_blocks(rules, self.annotations, blocks, class_ids, protocol, groups)
 
 
 @pytest.fixture(scope="session")

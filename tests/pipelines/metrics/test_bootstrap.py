@@ -1,0 +1,129 @@
+"""Tests for pipelines.metrics.bootstrap. Boxes are in pixels of a 1000 x 1000 image."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.data.image_sizes import ImageSizes
+from pipelines.metrics import bootstrap, evaluation
+from pipelines.metrics.bootstrap import draw_samples, percentile_interval
+from pipelines.metrics.evaluation import Evaluated, Protocol
+from pipelines.metrics.open_images import OpenImagesRules
+from pipelines.metrics.release import ReleaseRules
+from pipelines.metrics.rules import Rules
+
+Rows = Sequence[tuple[Any, ...]]
+Build = Callable[..., Any]  # the fixture of conftest.py
+World = Any  # what it builds
+
+IMAGES, CLASSES = ("a", "b", "c"), ("x", "y")
+BOXES = ((0, 0, 400, 400), (0, 0, 400, 210), (20, 20, 400, 380), (300, 300, 900, 900))
+images, classes = st.sampled_from(IMAGES), st.sampled_from(CLASSES)
+annotations = st.lists(
+    st.tuples(images, classes, st.sampled_from(BOXES), st.booleans()), min_size=1, max_size=10
+)
+detections = st.lists(st.tuples(images, classes, st.sampled_from(BOXES)), max_size=20)
+RULES = (OpenImagesRules(0.5), ReleaseRules(ImageSizes.uniform(1000, 1000).of))
+
+
+def _sampled(world: World, rules: Rules, times: Mapping[str, int]) -> Evaluated:
+    """Evaluate with one sample, chosen and not drawn."""
+    sample = [[times[image_id] for image_id in rules.image_ids(world.annotations)]]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "draw_samples", lambda *settings: np.array(sample, np.uint16))
+        return world.evaluate(rules, CLASSES, Protocol(bootstrap=1, recall_at=(2,)))
+
+
+@settings(deadline=None)
+@given(annotations, detections, st.sampled_from(RULES))
+def test_a_sample_of_each_image_once_is_the_evaluation_itself(
+    tables: Build, boxes: Rows, found: Rows, rules: Rules
+) -> None:
+    """Every class has its own figures again, to the last bit."""
+    scored = [(*row, (rank + 1) / 32) for rank, row in enumerate(found)]
+
+    result = _sampled(tables(boxes, scored), rules, dict.fromkeys(IMAGES, 1))
+
+    for class_id in CLASSES:
+        figures = result.metrics.sampled[class_id]
+        np.testing.assert_array_equal(
+            [*figures.average_precision, *figures.recall],
+            [result.metrics.average_precision[class_id], result.metrics.recall[class_id]],
+        )
+    summary = result.recalls[0].of(CLASSES)
+    for name, interval in summary.intervals.items():
+        np.testing.assert_array_equal([interval.low, interval.high], getattr(summary, name))
+
+
+@settings(deadline=None)
+@given(
+    annotations,
+    detections,
+    st.lists(st.integers(0, 3), min_size=3, max_size=3),
+    st.sampled_from(RULES),
+)
+def test_a_sample_is_as_good_as_copies_of_the_images(
+    tables: Build, boxes: Rows, found: Rows, times: list[int], rules: Rules
+) -> None:
+    """Average precision and recalls equal those of a data set in which images really repeat."""
+    scored = [(*row, (rank + 1) / 32) for rank, row in enumerate(found)]
+    repeats = dict(zip(IMAGES, times, strict=True))
+    copied = [
+        [(f"{row[0]}{copy}", *row[1:]) for row in rows for copy in range(repeats[row[0]])]
+        for rows in (boxes, scored)
+    ]
+
+    by_weight = _sampled(tables(boxes, scored), rules, repeats)
+    by_copy = tables(*copied).evaluate(rules, CLASSES, Protocol(recall_at=(2,)))
+
+    for class_id in CLASSES:
+        figures = by_weight.metrics.sampled[class_id]
+        assert [*figures.average_precision, *figures.recall] == pytest.approx(
+            [by_copy.metrics.average_precision[class_id], by_copy.metrics.recall[class_id]],
+            abs=1e-12,
+            nan_ok=True,
+        )
+    expected = by_copy.recalls[0].of(CLASSES)
+    for name, interval in by_weight.recalls[0].of(CLASSES).intervals.items():
+        assert interval.low == pytest.approx(getattr(expected, name), abs=1e-12, nan_ok=True)
+
+
+def test_samples_are_drawn_with_replacement_and_by_seed() -> None:
+    """Each sample has as many images as there are; the seed decides which."""
+    samples = draw_samples(20, 50, seed=3)
+
+    assert samples.shape == (20, 50)
+    assert (samples.sum(axis=1) == 50).all()
+    assert samples.max() > 1
+    assert (samples == draw_samples(20, 50, seed=3)).all()
+    assert (samples != draw_samples(20, 50, seed=4)).any()
+
+
+def test_chunks_of_samples_change_nothing(tables: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A class with more detections than fit at once is weighted a few samples at a time."""
+    boxes = [(image, "x", BOXES[0], False) for image in IMAGES]
+    world = tables(boxes, [(image, "x", BOXES[k], k / 4) for image in IMAGES for k in range(4)])
+    protocol = Protocol(bootstrap=5)
+    whole = world.evaluate(RULES[0], CLASSES, protocol).metrics.sampled["x"]
+
+    monkeypatch.setattr(bootstrap, "_ELEMENTS_PER_CHUNK", 24)
+
+    parts = world.evaluate(RULES[0], CLASSES, protocol).metrics.sampled["x"]
+    assert parts.average_precision.tolist() == whole.average_precision.tolist()
+    assert parts.recall.tolist() == whole.recall.tolist()
+
+
+def test_the_interval_holds_95_percent_of_the_means() -> None:
+    """The mean is over the classes that have a figure in a sample; a sample without any is out."""
+    first = np.append(np.arange(101.0), math.nan)
+    second = np.append(np.full(101, math.nan), math.nan)
+
+    interval = percentile_interval([first, second])
+
+    assert (interval.low, interval.high) == (2.5, 97.5)
+    assert math.isnan(percentile_interval([second]).low)
