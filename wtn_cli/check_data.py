@@ -27,7 +27,10 @@ Images = Annotated[
     ),
 ]
 Policy = Annotated[
-    str, typer.Option(help="What training will do with bad boxes: error, clip or drop.")
+    str,
+    typer.Option(
+        metavar="POLICY", help="What training will do with bad boxes: error, clip or drop."
+    ),
 ]
 Rows = Annotated[
     Path | None, typer.Option(help="Write a CSV of all that is wrong: file, row, what and why.")
