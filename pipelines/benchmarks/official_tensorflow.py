@@ -10,6 +10,7 @@ import time
 from abc import ABCMeta
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -137,9 +138,10 @@ def _evaluate(evaluation: ModuleType, inputs: _Inputs, group_of_weight: float) -
 def _read_like_script(files: EvaluationFiles, utilities: ModuleType) -> _Inputs:
     """Do as ``oid_challenge_evaluation.py``, with every class verified where nothing says which."""
     pandas = import_module("pandas")
-    annotations, predictions = pandas.read_csv(files.boxes), pandas.read_csv(files.predictions)
+    read = partial(pandas.read_csv, dtype={"ImageID": str})  # numbers would be sorted as such
+    annotations, predictions = read(files.boxes), read(files.predictions)
     if files.image_labels:
-        labels = pandas.read_csv(files.image_labels)
+        labels = read(files.image_labels)
         labels = labels.rename(columns={"Confidence": "ConfidenceImageLabel"})
         annotations = pandas.concat([annotations, labels])
     else:

@@ -101,3 +101,21 @@ def test_exhaustive_boxes_are_scored_alike(
 
     assert largest_difference(by_tensorflow.per_class, evaluate_files("oid", files)) <= 1e-12
     assert largest_difference(by_release.per_class, evaluate_files("aewtn-release", files)) <= 1e-12
+
+
+def test_numeric_image_ids_are_names(checkouts: Path, tmp_path: Path) -> None:
+    """Equal scores are taken in the order of the ids as text, though pandas sees numbers."""
+    pytest.importorskip("pandas")
+    columns = "ImageID,LabelName,XMin,XMax,YMin,YMax"
+    (tmp_path / "boxes.csv").write_text(
+        f"{columns},IsGroupOf\n9,/m/1,0,0.5,0,0.5,0\n10,/m/1,0,0.5,0,0.5,0\n"
+    )
+    (tmp_path / "predictions.csv").write_text(
+        f"{columns},Score\n9,/m/1,0.6,1,0.6,1,0.5\n10,/m/1,0,0.5,0,0.5,0.5\n"
+    )
+    files = EvaluationFiles(tmp_path / "predictions.csv", tmp_path / "boxes.csv")
+
+    found = run_tensorflow_challenge(checkouts / "models", files)
+
+    assert found.reader == "pandas"
+    assert found.per_class == evaluate_files("oid", files) == {"/m/1": 0.25}
