@@ -97,3 +97,26 @@ def test_training_only_tables_stay_out_of_the_checkpoint(detector: GeneralizedRC
 
     assert not any("label_" in name or "._" in name for name in names)
     assert "roi_heads.class_head.standardize.mean" in names
+
+
+def test_rivals_compete_among_themselves(detector: GeneralizedRCNN) -> None:
+    """Each set of classes has its own places, and finds what it finds when it is alone."""
+    image = [torch.rand(3, 64, 64)]
+    heads = detector.eval().roi_heads
+    heads.detections_per_img = 2
+    for parameter in heads.class_head.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)  # or all scores would be equal
+    with torch.inference_mode():
+        together = detector(image)[0]
+        heads.rivals = [torch.tensor([2]), torch.tensor([0, 1])]
+        apart = detector(image)[0]
+        heads.rivals = [torch.tensor([0, 1])]
+        alone = detector(image)[0]
+
+    assert (len(together["scores"]), len(apart["scores"])) == (2, 4)
+    assert apart["labels"][:2].tolist() == [2, 2]
+    for name in ("boxes", "scores", "labels"):
+        torch.testing.assert_close(apart[name][2:], alone[name])
+    best = apart["scores"].topk(2)
+    torch.testing.assert_close(best.values, together["scores"])
+    torch.testing.assert_close(apart["boxes"][best.indices], together["boxes"])

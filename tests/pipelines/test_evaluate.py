@@ -1,0 +1,222 @@
+"""Tests for pipelines.evaluate."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from pipelines.artifacts import DetectionHead
+from pipelines.data.image_sizes import ImageSizes
+from pipelines.data.images import open_images
+from pipelines.data.index import write_index
+from pipelines.data.predictions import read_predictions, write_predictions
+from pipelines.data.splits import expand
+from pipelines.errors import ConfigError, MismatchError
+from pipelines.evaluate import GroundTruth, evaluate_detector, evaluate_predictions
+from pipelines.metrics.evaluation import Protocol
+
+WriteIndex = Callable[..., Path]
+
+
+@pytest.fixture
+def predictions(world: SimpleNamespace, artifacts: SimpleNamespace, tmp_path: Path) -> Path:
+    """Return what the detector finds of all classes."""
+    path = tmp_path / "predictions.csv"
+    evaluate_detector(
+        artifacts.checkpoint, artifacts.head, [world.images], GroundTruth(world.boxes),
+        predictions=path,
+    )  # fmt: skip
+    return path
+
+
+@pytest.fixture
+def index(world: SimpleNamespace, tmp_path: Path) -> WriteIndex:
+    """Return a function that writes the world's split as an index that knows its images."""
+
+    def write(*, expanded: bool) -> Path:
+        split = GroundTruth(world.boxes, world.image_labels).load()
+        tree = GroundTruth(world.boxes, hierarchy=world.hierarchy).load().hierarchy
+        sizes = np.full((len(split.image_ids), 2), 64, np.int32)
+        split = replace(split, hierarchy=tree, sizes=sizes)
+        path = tmp_path / "split.index"
+        write_index(
+            path, expand(split) if expanded else split, key="k", policy="keep", provenance={},
+            counts={}, images=open_images(world.images_zip),
+        )  # fmt: skip
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("metric", ["oid", "aewtn-release"])
+@pytest.mark.parametrize("expanded", [False, True])
+def test_an_index_is_as_good_as_the_files(
+    world: SimpleNamespace, predictions: Path, index: WriteIndex, metric: str, expanded: bool
+) -> None:
+    """It is expanded once, knows its labels and sizes, and gives the same figures."""
+    files = GroundTruth(world.boxes, world.image_labels, world.hierarchy)
+    expected = evaluate_predictions(predictions, files, metric=metric, image_sizes="64x64")
+
+    report = evaluate_predictions(predictions, GroundTruth(index(expanded=expanded)), metric=metric)
+
+    assert repr(report.metrics) == repr(expected.metrics)
+    assert report.counts == expected.counts
+
+
+def test_an_index_knows_its_images(
+    world: SimpleNamespace, artifacts: SimpleNamespace, index: WriteIndex
+) -> None:
+    """So none need to be named; without an index they must be."""
+    report, expected = (
+        evaluate_detector(artifacts.checkpoint, artifacts.head, images, truth)
+        for images, truth in (
+            ([], GroundTruth(index(expanded=True))),
+            ([world.images], GroundTruth(world.boxes, world.image_labels, world.hierarchy)),
+        )
+    )
+
+    assert repr(report.metrics) == repr(expected.metrics)
+    with pytest.raises(ConfigError, match="--images missing"):
+        evaluate_detector(artifacts.checkpoint, artifacts.head, [], GroundTruth(world.boxes))
+
+
+def test_a_joint_evaluation_is_that_of_its_predictions(
+    world: SimpleNamespace, artifacts: SimpleNamespace, tmp_path: Path
+) -> None:
+    """Each group is detected with places of its own, and all of them compete again."""
+    truth, saved = GroundTruth(world.boxes, world.image_labels), tmp_path / "predictions.csv"
+    protocol = Protocol(detections_per_image=3, joint=True, recall_at=(1, 3))
+
+    detected = evaluate_detector(
+        artifacts.checkpoint, artifacts.head, [world.images], truth,
+        protocol=protocol, predictions=saved,
+    )  # fmt: skip
+    scored = evaluate_predictions(
+        saved, truth, classes="all", head=artifacts.head, protocol=protocol
+    )
+    plain = evaluate_detector(
+        artifacts.checkpoint, artifacts.head, [world.images], truth, protocol=Protocol(3)
+    )
+
+    assert repr(detected.evaluated) == repr(scored.evaluated)
+    assert repr(detected.joint()) == repr(scored.joint())
+    assert detected.metrics.num_detections == plain.metrics.num_detections
+    assert repr(detected.metrics) == repr(plain.metrics)
+
+
+@pytest.mark.parametrize("group", ["seen", "novel"])
+def test_alone_is_a_detector_of_that_group(
+    world: SimpleNamespace, artifacts: SimpleNamespace, group: str
+) -> None:
+    """It has the figures of an evaluation in which the other classes were not detected."""
+    truth = GroundTruth(world.boxes)
+    head = DetectionHead.load(artifacts.head)
+    ids = [i for i, own in zip(head.vocabulary.ids, head.groups, strict=True) if own == group]
+    if group == "novel":  # of which the world has no box: let one stand for a seen class
+        truth = GroundTruth(_with_novel_boxes(world.boxes, ids[0]))
+
+    joint, alone = (
+        evaluate_detector(
+            artifacts.checkpoint, artifacts.head, [world.images], truth,
+            classes=classes, protocol=Protocol(4, joint=classes == "all"),
+        )
+        for classes in ("all", group)
+    )  # fmt: skip
+
+    assert joint.evaluated.alone is not None
+    for class_id in ids:
+        ours, expected = joint.evaluated.alone, alone.metrics
+        assert ours.num_detections[class_id] == expected.num_detections[class_id]
+        np.testing.assert_equal(
+            ours.average_precision[class_id], expected.average_precision[class_id]
+        )
+
+
+def test_predictions_beyond_the_limit_do_not_count(
+    world: SimpleNamespace, predictions: Path
+) -> None:
+    """Keeping the best of each image in the file gives the same figures as the limit."""
+    table = read_predictions(predictions)
+    order = np.lexsort((np.arange(len(table)), -table.score, table.image))
+    first = np.searchsorted(table.image[order], table.image[order])
+    kept = np.sort(order[np.arange(len(order)) - first < 2])
+    few = predictions.with_name("few.csv")
+    write_predictions(few, replace(
+        table, image=table.image[kept], label=table.label[kept], score=table.score[kept],
+        boxes=table.boxes[kept],
+    ))  # fmt: skip
+    classes = predictions.with_name("classes.txt")
+    classes.write_text("\n".join(table.class_ids))
+
+    limited, cut = (
+        evaluate_predictions(path, GroundTruth(world.boxes), classes=str(classes), protocol=p)
+        for path, p in ((predictions, Protocol(2)), (few, Protocol()))
+    )
+
+    assert len(table) > len(kept)
+    assert repr(limited.metrics) == repr(cut.metrics)
+
+
+def test_a_file_of_seen_classes_takes_the_place_of_a_head(
+    world: SimpleNamespace, predictions: Path, tmp_path: Path
+) -> None:
+    """The classes that it does not list are novel."""
+    seen = tmp_path / "seen.txt"
+    seen.write_text("/m/01\n")
+
+    report = evaluate_predictions(
+        predictions, GroundTruth(world.boxes, hierarchy=world.hierarchy), seen_classes=seen
+    )
+
+    assert {row.group: row.classes for row in report.by_group()} == {
+        "seen": 1, "novel": 4, "novel leaves": 4, "all": 5,
+    }  # fmt: skip
+
+
+def test_a_joint_evaluation_without_groups_is_refused(
+    world: SimpleNamespace, predictions: Path
+) -> None:
+    """Nothing tells which classes are novel."""
+    with pytest.raises(ConfigError, match="there is no seen one"):
+        evaluate_predictions(predictions, GroundTruth(world.boxes), protocol=Protocol(joint=True))
+
+
+def test_labels_of_other_images_are_refused(
+    world: SimpleNamespace, predictions: Path, tmp_path: Path
+) -> None:
+    """They would silently make every detection count for nothing."""
+    labels = tmp_path / "labels.csv"
+    labels.write_text("ImageID,LabelName,Confidence\nelsewhere,/m/01,1\n")
+
+    with pytest.raises(MismatchError, match="none of its images has boxes: 'elsewhere'"):
+        evaluate_predictions(predictions, GroundTruth(world.boxes, labels))
+
+
+def test_predictions_are_saved_though_the_metric_fails(
+    world: SimpleNamespace, artifacts: SimpleNamespace, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """They may have taken hours; they are complete before anything is judged."""
+    saved = tmp_path / "predictions.csv"
+
+    def fail(sizes: ImageSizes, image_ids: object) -> None:
+        raise MismatchError("no")
+
+    monkeypatch.setattr(ImageSizes, "of", fail)
+    with pytest.raises(MismatchError, match="no"):
+        evaluate_detector(
+            artifacts.checkpoint, artifacts.head, [world.images], GroundTruth(world.boxes),
+            metric="aewtn-release", predictions=saved,
+        )  # fmt: skip
+
+    assert len(read_predictions(saved)) > 0
+
+
+def _with_novel_boxes(boxes: Path, class_id: str) -> Path:
+    """Return a file in which the boxes of one class are of another."""
+    path = boxes.with_name("novel-boxes.csv")
+    path.write_text(boxes.read_text().replace("/m/01,", f"{class_id},"))
+    return path

@@ -1,0 +1,106 @@
+"""Tests for wtn_cli.evaluate: what it prints."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+Wtn = Callable[..., "subprocess.CompletedProcess[str]"]
+
+EVERYTHING = ("--joint", "--max-detections", 2, "--recall-at", 1, "--recall-at", 100,
+              "--bootstrap", 20)  # fmt: skip
+
+
+@pytest.fixture
+def files(world: SimpleNamespace, tmp_path: Path) -> tuple[object, ...]:
+    """Return the options of an evaluation in which /m/02, above /m/01, is novel."""
+    (tmp_path / "seen.txt").write_text("/m/01\n/m/03\n")
+    (tmp_path / "tree.json").write_text(
+        '{"LabelName": "/m/0", "Subcategory": '
+        '[{"LabelName": "/m/02", "Subcategory": [{"LabelName": "/m/01"}]}]}'
+    )
+    (tmp_path / "predictions.csv").write_text(
+        "ImageID,LabelName,Score,XMin,XMax,YMin,YMax\n"
+        "img0,/m/01,0.9,0.05,0.4,0.1,0.6\n"
+        "img0,/m/02,0.8,0.5,0.95,0.3,0.8\n"
+        "img1,/m/02,0.7,0,1,0,1\n"
+    )
+    truth = ("--boxes", world.boxes, "--hierarchy", tmp_path / "tree.json")
+    return ("evaluate", "--predictions", tmp_path / "predictions.csv", *truth,
+            "--seen-classes", tmp_path / "seen.txt")  # fmt: skip
+
+
+def test_tables_fit_a_terminal(
+    wtn: Wtn, files: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything at once is at most 80 columns wide, and nothing is cut."""
+    monkeypatch.setenv("COLUMNS", "80")
+
+    ended = wtn(*files, *EVERYTHING)
+
+    assert ended.returncode == 0, ended.stderr
+    lines = ended.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not [line for line in lines if "…" in line]
+    for shown in ("novel ancestors", "novel leaves", "harmonic mean", "AR@100", "AP50 joint",
+                  "95 % of 20 bootstrap samples"):  # fmt: skip
+        assert shown in ended.stdout
+
+
+def test_json_names_every_figure(wtn: Wtn, files: tuple[object, ...]) -> None:
+    """What was not asked for is not there, and the rest is where it always was."""
+    plain, full = (json.loads(wtn(*files, *more, "--json").stdout) for more in ((), EVERYTHING))
+
+    assert list(plain) == ["metric", "AP50", "mean_recall", "images", "groups", "per_class"]
+    assert list(plain["groups"]) == ["seen", "novel", "novel ancestors", "novel leaves", "all"]
+    assert plain["groups"]["novel ancestors"]["classes"] == 1
+    assert list(full)[6:] == ["bootstrap", "joint"]
+    assert full["bootstrap"] == {"samples": 20, "seed": 0, "level": 0.95}
+    assert full["joint"]["detections_per_image"] == 2
+    assert set(full["joint"]["harmonic mean"]["AP50"]) == {"joint", "alone"}
+    recalls = full["groups"]["all"]["recall_at"]
+    assert list(recalls) == ["1", "100"]
+    assert set(recalls["1"]) == {"macro_released", "macro_strict", "micro", "intervals"}
+    assert set(full["groups"]["seen"]["AP50_interval"]) == {"low", "high"}
+
+
+def test_the_seed_decides_the_samples(wtn: Wtn, files: tuple[object, ...]) -> None:
+    """The same one gives the same intervals, another one others; the figures stay."""
+    one, same, other = (
+        json.loads(wtn(*files, "--bootstrap", 30, "--seed", seed, "--json").stdout)
+        for seed in (1, 1, 2)
+    )
+
+    assert one == same
+    assert one["groups"]["all"]["AP50_interval"] != other["groups"]["all"]["AP50_interval"]
+    assert one["AP50"] == other["AP50"]
+
+
+@pytest.mark.parametrize(("options", "says"), [
+    (("--images", "folder"), "--predictions takes the place of --checkpoint"),
+    (("--recall-at", "0"), "greater than or equal to 1"),
+    (("--bootstrap", "-1"), "greater than or equal to 0"),
+])  # fmt: skip
+def test_options_that_cannot_be_meant_are_refused(
+    wtn: Wtn, files: tuple[object, ...], options: tuple[str, ...], says: str
+) -> None:
+    """The exit code is that of a usage error, and nothing is printed on stdout."""
+    ended = wtn(*files, *options)
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert says in ended.stderr
+
+
+def test_seen_classes_are_for_predictions(
+    wtn: Wtn, world: SimpleNamespace, artifacts: SimpleNamespace
+) -> None:
+    """A head knows its own."""
+    ended = wtn("evaluate", "--checkpoint", artifacts.checkpoint, "--head", artifacts.head,
+                "--images", world.images, "--boxes", world.boxes,
+                "--seen-classes", world.class_list)  # fmt: skip
+
+    assert ended.returncode == 2
+    assert "--seen-classes is for --predictions" in ended.stderr
