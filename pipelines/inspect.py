@@ -7,6 +7,9 @@ from typing import Any
 
 from pipelines.provenance import sha256
 from pipelines.storage import read_header
+from pipelines.vocabulary import ClassHierarchy
+
+_DETAILS = ("classifier_vocabulary", "box_classes", "label_classes", "notes")  # too long to show
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class ArtifactDescription:
         class_ids: In row order.
         class_names: In row order.
         groups: Number of classes in each group, where the artifact knows.
-        facts: What else its header says.
+        facts: What else its header says; of a hierarchy, the number of classes.
         provenance: ``(depth, role, path, sha256)`` of everything that it was made from.
     """
 
@@ -46,7 +49,10 @@ def inspect_artifact(path: Path) -> ArtifactDescription:
     """
     header = read_header(path)
     vocabulary = header.pop("vocabulary", {"ids": [], "names": []})
-    header.pop("classifier_vocabulary", None)
+    for detail in _DETAILS:
+        header.pop(detail, None)
+    if header.get("hierarchy"):
+        header["hierarchy"] = len(ClassHierarchy.from_tree(header["hierarchy"]).descendants)
     groups = header.pop("groups", [])
     return ArtifactDescription(
         path=path,

@@ -29,7 +29,7 @@ Hierarchy = Annotated[Path, typer.Option("--hierarchy", help="bbox_labels_600_hi
 def oi_500(
     boxes: OneBoxes,
     validation_ids: Annotated[
-        Path, typer.Option(help="val_sizes.txt or challenge-2018-image-ids-valset-od.csv")
+        Path, typer.Option(help="Its 100,000 images: val_sizes.txt, or the challenge's own list.")
     ],
     classes: Classes,
     hierarchy: Hierarchy,

@@ -134,12 +134,21 @@ def test_open_images_hierarchy_equals_the_released_tables(
 
 @pytest.mark.real_data
 def test_open_images_partition(real_data: Path) -> None:
-    """486 of the 500 challenge classes are known to the classifier, 14 are not."""
-    path = real_data / "open-images" / "challenge-2018-class-descriptions-new.csv"
-    with path.open() as file:
-        rows = list(csv.DictReader(file))
-    known = [row["ln"] for row in rows if row["clsnet_ind"] != "-1"]
+    """486 of the 500 challenge classes are the classifier's: by id, the released table."""
+    folder = real_data / "open-images"
+    with (folder / "challenge-2018-class-descriptions-new.csv").open() as file:
+        rows = {row["ln"]: int(row["clsnet_ind"]) for row in csv.DictReader(file)}
+    novel = set()
+    for name in ("novel-class-descriptions.csv", "vg-class-descriptions.csv"):
+        with (folder / name).open() as file:
+            novel |= {(row["ln"], int(row["clsnet_ind"])) for row in csv.DictReader(file)}
+    row_of = {**{c: row for c, row in rows.items() if row >= 0}, **dict(novel)}
+    classifier = vocabulary(*sorted(row_of, key=row_of.__getitem__))  # in the order of its rows
 
-    parts = ClassPartition.of(vocabulary(*known, "extra"), vocabulary(*(r["ln"] for r in rows)))
+    parts = ClassPartition.of(classifier, vocabulary(*rows))
 
-    assert (len(parts.seen), len(parts.other), parts.novel) == (486, 14, ("extra",))
+    released = torch.load(folder / "clsnet_inds_common.pth", weights_only=True)
+    assert [row_of[class_id] for class_id in parts.seen] == released.tolist()
+    assert (len(parts.seen), len(parts.other), len(parts.novel)) == (486, 14, 57 + 200 - 6)
+    assert set(parts.other) == {class_id for class_id, row in rows.items() if row == -1}
+    assert set(parts.novel) == {class_id for class_id, _ in novel}

@@ -16,7 +16,9 @@ Wtn = Callable[..., "subprocess.CompletedProcess[str]"]
 
 COMMANDS = [
     (), ("demo",), ("extract-weights",), ("check-data",), ("train",), ("export-head",),
-    ("evaluate",), ("predict",), ("inspect",), ("benchmark",), ("benchmark", "export"),
+    ("evaluate",), ("predict",), ("inspect",), ("prepare",), *(("prepare", name) for name in (
+        "open-images", "coco", "voc", "visual-genome", "oi-500", "oi-57", "vg-200")),
+    ("benchmark",), ("benchmark", "export"),
 ]  # fmt: skip
 
 
