@@ -3,7 +3,8 @@
 Shapes: n detections, I images, K classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -64,6 +65,54 @@ class Competition:
             (score == last) & (row <= self._last_row[found.image])
         )
         return admitted
+
+
+@dataclass(frozen=True)
+class Competitions:
+    """All ways in which the classes of an evaluation compete.
+
+    Args:
+        together: All classes.
+        at: All classes for k places, by k.
+        alone: ``[K]``, the one of each class with its group; empty where none was asked for.
+    """
+
+    together: Competition
+    at: Mapping[int, Competition]
+    alone: Sequence[Competition]
+
+    @classmethod
+    def of(
+        cls,
+        num_images: int,
+        num_classes: int,
+        *,
+        limit: int | None,
+        recall_at: Sequence[int],
+        groups: Sequence[str],
+    ) -> "Competitions":
+        """Return competitions that no detection has entered.
+
+        Args:
+            num_images: I.
+            num_classes: K.
+            limit: Places of an image, for all classes and for each group.
+            recall_at: Places of an image, for all classes.
+            groups: ``[K]``, of each class; empty for no competitions within groups.
+        """
+        everyone = np.ones(num_classes, np.bool_)
+        names = np.array(groups)
+        by_group = {name: Competition(names == name, limit, num_images) for name in groups}
+        return cls(
+            Competition(everyone, limit, num_images),
+            {k: Competition(everyone, k, num_images) for k in recall_at},
+            [by_group[name] for name in groups],
+        )
+
+    @property
+    def distinct(self) -> list[Competition]:
+        """Each competition once."""
+        return [self.together, *self.at.values(), *dict.fromkeys(self.alone)]
 
 
 class ImageRanking:

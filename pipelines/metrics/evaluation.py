@@ -3,7 +3,7 @@
 Shapes: m ground-truth boxes, I images, K classes.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -13,7 +13,7 @@ from pipelines.data.annotations import Annotations, BoxTable, ImageLabelTable
 from pipelines.data.predictions import PredictionTable
 from pipelines.data.tables import IntArray
 from pipelines.metrics.bootstrap import draw_samples
-from pipelines.metrics.competition import Competition
+from pipelines.metrics.competition import Competition, Competitions
 from pipelines.metrics.detection_metrics import DetectionMetrics, Tally
 from pipelines.metrics.intake import DetectionIntake
 from pipelines.metrics.joining import Detections, Evaluation, GroundTruth
@@ -102,11 +102,17 @@ def evaluate_blocks(
     """
     evaluation = Evaluation(rules.image_ids(annotations), class_ids)
     truth = evaluation.ground_truth(annotations.boxes)
-    judges = _Judges(rules, evaluation, protocol, groups)
+    competitions = Competitions.of(
+        len(evaluation.image_ids),
+        len(class_ids),
+        limit=protocol.detections_per_image,
+        recall_at=protocol.recall_at,
+        groups=groups if protocol.joint else (),
+    )
     with closing(DetectionIntake(rules, evaluation, truth, annotations)) as intake:
-        intake.take(blocks, judges.competitions)
-        judges.open()
-        for label, of_class in enumerate(_by_class(truth, len(class_ids))):
+        intake.take(blocks, competitions.distinct)
+        judges = _Judges(rules, evaluation, competitions, protocol)
+        for label, of_class in enumerate(truth.by_class(len(class_ids))):
             judges.judge(label, of_class, *intake.of_class(label))
     return judges.finish(_count(truth, class_ids))
 
@@ -132,61 +138,53 @@ class _Judges:
     Args:
         rules: Of the metric.
         evaluation: The images and classes that count.
+        competitions: Decided, now that all detections are known.
         protocol: What is asked for.
-        groups: ``[K]``, the group of each class, for a joint evaluation.
     """
 
     def __init__(
-        self, rules: Rules, evaluation: Evaluation, protocol: Protocol, groups: Sequence[str]
+        self,
+        rules: Rules,
+        evaluation: Evaluation,
+        competitions: Competitions,
+        protocol: Protocol,
     ) -> None:
-        self._rules, self._evaluation, self._protocol = rules, evaluation, protocol
-        num_images = len(evaluation.image_ids)
-        everyone = np.ones(len(evaluation.class_ids), np.bool_)
-        limit = protocol.detections_per_image
-        self._together = Competition(everyone, limit, num_images)
-        self._at = [Competition(everyone, k, num_images) for k in protocol.recall_at]
-        names = np.array(groups if protocol.joint else ())
-        by_group = {name: Competition(names == name, limit, num_images) for name in names.tolist()}
-        self._alone = [by_group[name] for name in names.tolist()]  # of each class
-        self.competitions = [self._together, *self._at, *by_group.values()]
-        self._judgements: dict[str, Judgement] = {}
-
-    def open(self) -> None:
-        """Prepare to judge, now that all detections are known."""
-        protocol, rules = self._protocol, self._rules
-        image_ids = self._evaluation.image_ids
-        self._judge = rules.judge_for(image_ids)
+        self._rules, self._class_ids = rules, evaluation.class_ids
+        self._competitions, self._protocol = competitions, protocol
+        self._judge = rules.judge_for(evaluation.image_ids)
         self._samples = None
         if protocol.bootstrap:
-            self._samples = draw_samples(protocol.bootstrap, len(image_ids), protocol.seed)
-        self._tallies = [
+            num_images = len(evaluation.image_ids)
+            self._samples = draw_samples(protocol.bootstrap, num_images, protocol.seed)
+        self._together, self._alone = (
             Tally(rules.name, rules.recall_without_detections, self._samples) for _ in range(2)
-        ]
-        self._recalls: list[dict[str, RecallCounts]] = [{} for _ in self._at]
+        )
+        self._at: dict[int, dict[str, RecallCounts]] = {k: {} for k in competitions.at}
+        self._judgements: dict[str, Judgement] = {}
 
     def judge(self, label: int, truth: GroundTruth, found: Detections, row: IntArray) -> None:
-        """Judge one class in every way."""
-        class_id = self._evaluation.class_ids[label]
-        judged = self._judged(self._together, truth, found, row)
-        self._tallies[0].add(class_id, judged)
+        """Judge one class in every way; ``row`` counts the detections as they came."""
+        class_id = self._class_ids[label]
+        judged = self._judged(self._competitions.together, truth, found, row)
+        self._together.add(class_id, judged)
         if self._protocol.keep_judgements:
             self._judgements[class_id] = judged
-        if self._alone:
-            alone = self._judged(self._alone[label], truth, found, row)
-            self._tallies[1].add(class_id, alone)
+        if self._protocol.joint:
+            own = self._competitions.alone[label]
+            self._alone.add(class_id, self._judged(own, truth, found, row))
         worth = self._rules.worth(truth)
-        for competition, counts in zip(self._at, self._recalls, strict=True):
+        for k, competition in self._competitions.at.items():
             best = self._judged(competition, truth, found, row)
-            counts[class_id] = RecallCounts.of(best, truth.image, worth, self._samples)
+            counts = RecallCounts.of(best, truth.image, worth, self._samples)
+            self._at[k][class_id] = counts
 
     def finish(self, counts: Mapping[str, ClassCounts]) -> Evaluated:
         """Return the figures of all classes."""
-        recalls = zip(self._protocol.recall_at, self._recalls, strict=True)
         return Evaluated(
-            self._tallies[0].finish(),
+            self._together.finish(),
             counts,
-            self._tallies[1].finish() if self._alone else None,
-            tuple(RecallAt(k, by_class) for k, by_class in recalls),
+            self._alone.finish() if self._protocol.joint else None,
+            tuple(RecallAt(k, by_class) for k, by_class in self._at.items()),
             self._judgements,
         )
 
@@ -196,12 +194,6 @@ class _Judges:
         if competition.is_full:
             found = found.select(competition.admits(found, row))
         return self._judge(truth, found, competition.has_detections)
-
-
-def _by_class(truth: GroundTruth, num_classes: int) -> Iterator[GroundTruth]:
-    bounds = np.searchsorted(truth.label, np.arange(num_classes + 1))
-    for label in range(num_classes):
-        yield truth.select(slice(bounds[label], bounds[label + 1]))
 
 
 def _count(truth: GroundTruth, class_ids: Sequence[str]) -> dict[str, ClassCounts]:

@@ -3,9 +3,10 @@
 Shapes: n detections, m ground-truth boxes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipelines.data.annotations import BoxTable, ImageLabelTable
 from pipelines.data.predictions import PredictionTable
-from pipelines.data.tables import BoolArray, IntArray
+from pipelines.data.tables import BoolArray, FloatArray, IntArray
 
 Floats: TypeAlias = NDArray[np.floating[Any]]  # the precision is the metric's choice
 
@@ -27,18 +28,27 @@ class GroundTruth:
         label: ``[m]``, the rank of the class.
         boxes: ``[m, 4]``.
         group_of: ``[m]``.
+        area: ``[m]``, the objects' areas in square pixels where the data set tells them.
     """
 
     image: IntArray
     label: IntArray
     boxes: Floats
     group_of: BoolArray
+    area: FloatArray | None = None
 
     def select(self, rows: IntArray | BoolArray | slice) -> "GroundTruth":
         """Return some of the boxes."""
+        area = None if self.area is None else self.area[rows]
         return GroundTruth(
-            self.image[rows], self.label[rows], self.boxes[rows], self.group_of[rows]
+            self.image[rows], self.label[rows], self.boxes[rows], self.group_of[rows], area
         )
+
+    def by_class(self, num_classes: int) -> Iterator["GroundTruth"]:
+        """Yield the boxes of each class, given all of them sorted by class."""
+        bounds = np.searchsorted(self.label, np.arange(num_classes + 1))
+        for start, stop in pairwise(bounds.tolist()):
+            yield self.select(slice(start, stop))
 
 
 @dataclass(frozen=True)
@@ -74,7 +84,7 @@ class Evaluation:
         image, label = self._ranks(table)
         rows = np.flatnonzero((image >= 0) & (label >= 0))
         rows = rows[np.lexsort([image[rows], label[rows]])]
-        return GroundTruth(image[rows], label[rows], table.boxes[rows], table.group_of[rows])
+        return GroundTruth(image, label, table.boxes, table.group_of, table.area).select(rows)
 
     def detections(self, table: PredictionTable) -> Detections:
         """Return the detections that count, in their order."""
