@@ -5,14 +5,16 @@ from typing import Annotated
 import typer
 
 from pipelines.errors import RunError
-from wtn_cli import console
+from wtn_cli import benchmark_data, benchmark_evaluation, console
 
 app = typer.Typer(no_args_is_help=True)
+app.command()(benchmark_data.data)
+app.command()(benchmark_evaluation.evaluation)
 
 
 @app.callback()
 def _describe() -> None:
-    """Measure speed against a limit in the same run.
+    """Measure speed and memory against a limit or a peer in the same run.
 
     Example: `wtn benchmark export`
     """

@@ -1,8 +1,6 @@
 """How long scoring a file of predictions takes, how that grows, and how long others take for it."""
 
-import os
 import statistics
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ import torch
 
 from pipelines.benchmarks.evaluation_files import EvaluationFiles
 from pipelines.benchmarks.fresh_process import measure
+from pipelines.benchmarks.machine import available_cpus
 from pipelines.benchmarks.official_comparison import Comparison, compare, evaluate_files
 from pipelines.benchmarks.official_evaluators import run_release, run_tensorflow_challenge
 from pipelines.benchmarks.official_result import OfficialResult
@@ -149,7 +148,7 @@ def benchmark_evaluation(
         release_ratio=by_release.ratio if by_release else None,
         within_limit=not missed,
         missed=missed,
-        cpus=_cpus(),
+        cpus=available_cpus(),
         threads=torch.get_num_threads(),
         versions=_versions(),
     )
@@ -213,10 +212,6 @@ def _missed(
     if tensorflow and tensorflow.ratio < LEAST_RATIO:
         missed.append(f"{tensorflow.ratio:.1f} times as fast as TensorFlow's, not {LEAST_RATIO:g}")
     return tuple(missed)
-
-
-def _cpus() -> int:
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _versions() -> dict[str, str]:

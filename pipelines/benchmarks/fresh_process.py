@@ -1,20 +1,17 @@
 """Run a function in a process of its own, so that what it costs is its own."""
 
 import multiprocessing
-import resource
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Generic, TypeVar
 
 from pipelines.errors import RunError
+from pipelines.memory import peak_rss_bytes
 
 Result = TypeVar("Result")
-_STATUS = Path("/proc/self/status")
 
 
 @dataclass(frozen=True)
@@ -69,17 +66,3 @@ def _measure_here(
     started = time.perf_counter()
     result = function(*arguments)
     return Measured(result, time.perf_counter() - started, peak_rss_bytes())
-
-
-def peak_rss_bytes() -> int:
-    """Return the most memory that this process ever held.
-
-    On Linux ``ru_maxrss`` of a new process begins with the peak of the one that started it; what
-    the kernel keeps with the address space does not.
-    """
-    if _STATUS.is_file():
-        for line in _STATUS.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -22,13 +22,13 @@ from pipelines.benchmarks.evaluation_files import (
     class_ids_of,
     rows_by_image,
 )
-from pipelines.benchmarks.fresh_process import peak_rss_bytes
 from pipelines.benchmarks.official_result import OfficialResult
 from pipelines.benchmarks.stand_ins import bare_package, imports_from, stand_in
 from pipelines.data.annotations import BoxTable, ImageLabelTable
 from pipelines.data.image_sizes import parse_image_sizes
 from pipelines.data.predictions import PredictionTable
 from pipelines.data.tables import FloatArray, IntArray
+from pipelines.memory import peak_rss_bytes
 
 REPOSITORY = "xternalz/AE-WTN"
 _PACKAGES = ("data", "data.datasets", "data.datasets.evaluation")  # they import all data sets

@@ -24,11 +24,11 @@ from pipelines.benchmarks.evaluation_files import (
     class_ids_of,
     rows_by_image,
 )
-from pipelines.benchmarks.fresh_process import peak_rss_bytes
 from pipelines.benchmarks.official_result import OfficialResult
 from pipelines.benchmarks.stand_ins import imports_from, stand_in
 from pipelines.data.annotations import BoxTable, ImageLabelTable
 from pipelines.data.predictions import PredictionTable
+from pipelines.memory import peak_rss_bytes
 
 REPOSITORY = "tensorflow/models"
 RESEARCH = "research"  # the folder of the checkout that the modules are imported from

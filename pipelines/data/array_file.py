@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.errors import ArtifactError
 from pipelines.provenance import Provenance
 from pipelines.storage import atomic_path, header_metadata, opened
 
@@ -27,6 +28,7 @@ _DTYPES = {
     np.dtype(np.int64): "I64",
     np.dtype(np.float64): "F64",
 }
+_KINDS = {name: dtype for dtype, name in _DTYPES.items()}
 
 
 def write_arrays(
@@ -69,10 +71,23 @@ def map_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Return the arrays of a file; what is not looked at is not read. Nothing is ever written back.
 
     Raises:
-        ArtifactError: If it is not a complete safetensors file.
+        ArtifactError: If it is not a complete safetensors file, or holds another kind of number.
     """
-    with opened(path) as file:
-        return {name: file.get_tensor(name).numpy() for name in file.keys()}  # noqa: SIM118 - not a mapping
+    with opened(path, "numpy"):
+        pass  # the library has found the header to describe the whole file
+    content = np.asarray(np.memmap(path, np.uint8, "c"))
+    start = _LENGTH.size + _LENGTH.unpack(content[: _LENGTH.size])[0]
+    entries = json.loads(content[_LENGTH.size : start].tobytes())
+    entries.pop("__metadata__", None)
+    try:
+        return {name: _view(content[start:], entry) for name, entry in entries.items()}
+    except KeyError as error:
+        raise ArtifactError(f"it holds numbers of the kind {error}", where=path) from error
+
+
+def _view(content: NDArray[np.uint8], entry: Mapping[str, Any]) -> NDArray[Any]:
+    start, end = entry["data_offsets"]
+    return content[start:end].view(_KINDS[entry["dtype"]]).reshape(entry["shape"])
 
 
 def starts_as_array_file(path: Path) -> bool:

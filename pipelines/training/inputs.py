@@ -115,11 +115,13 @@ def _load_split(data: DataSettings) -> Annotations:
 def _detection_vocabulary(
     data: DataSettings, split: Annotations, classifier: Vocabulary
 ) -> Vocabulary:
-    """Return the listed classes or, where nothing lists them, those that have a box."""
-    if data.classes is not None or is_index(data.boxes):
+    """Return the classes of the settings' list, or those that have a box, in the split's order."""
+    if data.classes is not None:
         return split.vocabulary
-    ids = tuple(split.boxes.class_ids[label] for label in np.unique(split.boxes.label))
-    return Vocabulary(ids, tuple(classifier.name_of.get(class_id, class_id) for class_id in ids))
+    with_boxes = {split.boxes.class_ids[label] for label in np.unique(split.boxes.label)}
+    names = classifier.name_of | (split.vocabulary.name_of if is_index(data.boxes) else {})
+    ids = tuple(class_id for class_id in split.vocabulary.ids if class_id in with_boxes)
+    return Vocabulary(ids, tuple(names.get(class_id, class_id) for class_id in ids))
 
 
 def _refuse_mismatch(

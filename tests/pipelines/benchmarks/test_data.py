@@ -1,0 +1,47 @@
+"""Tests for pipelines.benchmarks.data and its command."""
+
+import json
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from pipelines.benchmarks import data as benchmark
+from pipelines.data.image_order import BALANCED_LENGTH
+
+Wtn = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> benchmark.DataBenchmark:
+    """Return the benchmark of a small drawn file."""
+    classes = tmp_path_factory.mktemp("data") / "classes.csv"
+    classes.write_text("LabelName,DisplayName\n/m/a,Ant\n/m/b,Bee\n/m/c,Cat\n")
+    return benchmark.benchmark_data(rows=3000, images=700, classes=classes, runs=2)
+
+
+def test_it_measures_what_it_was_asked_to(result: benchmark.DataBenchmark) -> None:
+    """The counts are those of the file that went through."""
+    assert (result.rows, result.images, result.classes) == (3000, 700, 3)
+    assert result.index_bytes > 3000 * 32  # four float64 a box
+    assert result.iteration.entries == BALANCED_LENGTH
+
+
+def test_each_step_runs_by_itself(result: benchmark.DataBenchmark) -> None:
+    """Every run counts, and the imports of one step do not weigh on another."""
+    assert len(result.prepare.seconds) == 2
+    assert min(result.prepare.seconds) <= result.prepare.median_seconds
+    assert result.reopen.peak_rss_bytes < result.balance.peak_rss_bytes + 200_000_000
+    assert result.prepare.peak_rss_bytes < 400_000_000  # torch alone would take more
+
+
+def test_a_missed_promise_is_an_error(wtn: Wtn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The figures are printed all the same, and the exit code is 1."""
+    monkeypatch.setattr(benchmark, "LIMIT_BYTES", 1)
+
+    ended = wtn("benchmark", "data", "--rows", 50, "--images", 10, "--runs", 1)
+
+    assert ended.returncode == 1
+    printed = json.loads(ended.stdout)
+    assert (printed["rows"], printed["classes"], printed["within_limit"]) == (50, 500, False)
+    assert "bytes, the limit is 1" in printed["missed"][0]
