@@ -18,6 +18,7 @@ from pipelines.data.index import write_index
 from pipelines.data.samplers import Sample, TrainingSampler
 from pipelines.errors import ConfigError, MismatchError
 from pipelines.training.inputs import load_inputs, training_loader
+from pipelines.vocabulary import Vocabulary
 
 Tree = dict[str, Any]
 
@@ -60,6 +61,19 @@ def test_an_index_trains_as_its_files_do(
         assert left.equal(right)
         assert left_target["boxes"].equal(right_target["boxes"])
         assert left_target["labels"].equal(right_target["labels"])
+
+
+def test_classes_without_boxes_are_not_trained(
+    settings_tree: Tree, world: SimpleNamespace, tmp_path: Path
+) -> None:
+    """An index may list every class of the classifier; those with boxes keep its order and names."""
+    ids = ("/m/99", *sorted(world.detection_ids, reverse=True))
+    listed = Vocabulary(ids, tuple(f"name of {class_id}" for class_id in ids))
+    index = make_index(world, tmp_path / "i", images=True, vocabulary=listed)
+
+    inputs = load_inputs(settings_of(settings_tree, boxes=str(index), images=None))
+
+    assert (inputs.detection.ids, inputs.detection.names) == (listed.ids[1:], listed.names[1:])
 
 
 def test_images_of_several_sources_win_over_the_index(
