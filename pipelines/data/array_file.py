@@ -76,7 +76,7 @@ def map_arrays(path: Path) -> dict[str, NDArray[Any]]:
     with opened(path, "numpy"):
         pass  # the library has found the header to describe the whole file
     content = np.asarray(np.memmap(path, np.uint8, "c"))
-    start = _LENGTH.size + _LENGTH.unpack(content[: _LENGTH.size])[0]
+    start = _LENGTH.size + _LENGTH.unpack(content[: _LENGTH.size].tobytes())[0]
     entries = json.loads(content[_LENGTH.size : start].tobytes())
     entries.pop("__metadata__", None)
     try:

@@ -3,11 +3,11 @@
 Shapes: n boxes, I images.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,11 @@ from pipelines.data.annotation_sources import AnnotationSource, Notes
 from pipelines.data.annotations import Annotations, BoxTable, ImageLabelTable
 from pipelines.data.box_policy import ReadPolicy, check_boxes
 from pipelines.data.image_sizes import ImageSizes, read_image_sizes
+from pipelines.data.images import ImageStore, open_images
 from pipelines.data.splits import annotated_images
 from pipelines.data.tables import BoolArray
 from pipelines.errors import DatasetError
 from pipelines.vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    from pipelines.data.images import ImageStore
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 
@@ -65,7 +63,7 @@ class Dataset:
     counts: Mapping[str, int]
     notes: Notes
     sizes: ImageSizes | None
-    images: "ImageStore | None"
+    images: ImageStore | None
 
     @classmethod
     def read(cls, source: AnnotationSource, options: PrepareOptions) -> "Dataset":
@@ -91,7 +89,7 @@ class Dataset:
             counts=counts,
             notes=notes,
             sizes=read_image_sizes(options.image_sizes) if options.image_sizes else None,
-            images=_open_images(options.images),
+            images=open_images(*options.images) if options.images else None,
         )
 
     def sizes_of(self, split: Annotations, on_progress: Progress) -> NDArray[np.int32]:
@@ -115,14 +113,6 @@ class Dataset:
         return sizes
 
 
-def _open_images(sources: Sequence[Path]) -> "ImageStore | None":
-    if not sources:
-        return None
-    from pipelines.data.images import open_images  # imports torch, so only when it is needed
-
-    return open_images(*sources)
-
-
 def _treat(boxes: BoxTable, policy: ReadPolicy) -> tuple[BoxTable, int]:
     """Return the boxes that a policy leaves, and how many of them it cut to the image."""
     if policy != "clip":
@@ -140,7 +130,7 @@ def _count_unknown(table: BoxTable | ImageLabelTable | None, vocabulary: Vocabul
     return int(np.count_nonzero(unknown[table.label]))
 
 
-def _refuse_missing(split: Annotations, images: "ImageStore") -> None:
+def _refuse_missing(split: Annotations, images: ImageStore) -> None:
     missing = np.flatnonzero(images.positions(split.image_ids) < 0)
     if len(missing):
         raise DatasetError(

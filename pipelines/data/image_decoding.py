@@ -8,13 +8,15 @@ import struct
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
-from torch import Tensor
 
 from pipelines.errors import DatasetError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # whatever the suffix says; no other is tried
 _NOT_AN_IMAGE = (  # what a damaged file makes Pillow raise
@@ -51,7 +53,7 @@ class ImageFacts:
     fault: str | None = None
 
 
-def decode(content: bytes, where: str | Path, *, upright: bool = False) -> Tensor:
+def decode(content: bytes, where: str | Path, *, upright: bool = False) -> "Tensor":
     """Decode the bytes of an image file to RGB, uint8 ``[3, H, W]``; 16 bits become 8.
 
     Args:
@@ -63,6 +65,8 @@ def decode(content: bytes, where: str | Path, *, upright: bool = False) -> Tenso
     Raises:
         DatasetError: If they do not decode; ``where`` names the file.
     """
+    import torch  # which those who only list or measure images do without
+
     try:
         with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
             turned = ImageOps.exif_transpose(image) if upright else image

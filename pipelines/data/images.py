@@ -6,11 +6,10 @@ Shapes: n images.
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from pipelines.data.image_bytes import Archive, Method, read_inside, read_member
 from pipelines.data.image_decoding import decode, stored_size
@@ -19,6 +18,9 @@ from pipelines.data.image_table import ImageTable
 from pipelines.data.string_table import position_in, positions_in
 from pipelines.data.tables import IntArray
 from pipelines.errors import DatasetError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Progress: TypeAlias = Callable[[int, int], None]  # images done, and in all
 
@@ -91,7 +93,7 @@ class ImageStore:
         """Name an image's file, for a message."""
         return self._table.where(self._row(image_id))
 
-    def read(self, image_id: str) -> Tensor:
+    def read(self, image_id: str) -> "Tensor":
         """Decode an image to RGB, uint8 ``[3, H, W]``.
 
         Raises:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,10 @@ from numpy.typing import NDArray
 from pipelines.data.annotations import Annotations, BoxTable, ImageLabelTable, Source
 from pipelines.data.array_file import map_arrays, starts_as_array_file, write_arrays
 from pipelines.data.box_policy import ReadPolicy
+from pipelines.data.images import ImageStore
 from pipelines.data.string_table import StringTable
 from pipelines.provenance import Provenance
 from pipelines.storage import read_header_of, vocabulary_from_json, vocabulary_to_json
-
-if TYPE_CHECKING:
-    from pipelines.data.images import ImageStore
 
 FORMAT = "wtn.dataset-index"
 MADE_BY = "wtn prepare"
@@ -54,14 +52,12 @@ class DatasetIndex:
     _image_sources: tuple[Path, ...]
     _image_columns: Mapping[str, NDArray[Any]]
 
-    def images(self) -> "ImageStore | None":
+    def images(self) -> ImageStore | None:
         """Return the images without listing them again, or None if the index was made without.
 
         Raises:
             DatasetError: If a folder or archive is no longer where it was.
         """
-        from pipelines.data.images import ImageStore  # imports torch, so only when it is needed
-
         if not self._image_sources:
             return None
         return ImageStore.from_columns(self._image_sources, dict(self._image_columns))
@@ -124,7 +120,7 @@ def write_index(
     provenance: Provenance,
     counts: Mapping[str, int],
     notes: Mapping[str, Any] = MappingProxyType({}),
-    images: "ImageStore | None" = None,
+    images: ImageStore | None = None,
 ) -> None:
     """Write an index, one array at a time.
 
@@ -155,7 +151,7 @@ def write_index(
     write_arrays(path, FORMAT, _arrays(split, images), header, provenance)
 
 
-def _arrays(split: Annotations, images: "ImageStore | None") -> dict[str, NDArray[Any]]:
+def _arrays(split: Annotations, images: ImageStore | None) -> dict[str, NDArray[Any]]:
     ids, boxes, labels = split.image_ids, split.boxes, split.labels
     text = ids if isinstance(ids, StringTable) else StringTable.of(ids)
     arrays: dict[str, NDArray[Any]] = {

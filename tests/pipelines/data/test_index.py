@@ -98,6 +98,7 @@ def test_an_index_is_mapped_and_never_written_to(tmp_path: Path, split: Annotati
         "import sys; from pathlib import Path; from pipelines.data.index import open_index\n"
         "boxes = open_index(Path(sys.argv[1])).annotations.boxes\n"
         "assert sys.argv[1] in Path('/proc/self/maps').read_text()\n"
+        "assert 'torch' not in sys.modules\n"
         "boxes.boxes[0] = 7; assert boxes.boxes[0, 0] == 7"
     )
 
