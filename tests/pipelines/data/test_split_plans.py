@@ -1,0 +1,86 @@
+"""Tests for pipelines.data.split_plans: which images stay, and what is counted."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.data.annotations import Annotations, BoxTable, ImageLabelTable, Source
+from pipelines.data.split_plans import SplitPlan, count_split, refuse_other_counts
+from pipelines.data.splits import annotated_images
+from pipelines.errors import MismatchError
+from pipelines.vocabulary import Vocabulary
+
+TREE = {"LabelName": "root", "Subcategory": [{"LabelName": "pet", "Subcategory": [
+    {"LabelName": "cat"}]}]}  # fmt: skip
+
+
+@pytest.fixture
+def split() -> Annotations:
+    """Return a cat in image i, labels of j and k, and image l without any row."""
+    images = ("i", "j", "k", "l")
+    boxes = BoxTable.of(
+        Source(Path("boxes.csv")),
+        np.array([2, 3]),
+        image_ids=images,
+        image=np.array([0, 0]),
+        class_ids=("cat",),
+        label=np.array([0, 0]),
+        boxes=np.array([[0, 0, 1, 1], [0, 0, 0.5, 0.5]]),
+        group_of=np.array([True, False]),
+    )
+    labels = ImageLabelTable(
+        images, np.array([1, 2]), ("cat",), np.array([0, 0]), np.array([True, False])
+    )
+    vocabulary = Vocabulary(("pet", "cat"), ("Pet", "Cat"))
+    return Annotations(images, boxes, labels, vocabulary, np.zeros((4, 2), np.int32), TREE)
+
+
+def test_what_is_counted(split: Annotations) -> None:
+    """Images are evaluated where something is boxed or known to be absent."""
+    assert count_split(split) == {
+        "images": 4, "images_with_boxes": 1, "evaluated_images": 2, "boxes": 2, "group_of": 1,
+        "classes": 2, "classes_with_boxes": 1, "classes_with_labels": 1, "present_labels": 1,
+        "absent_labels": 1,
+    }  # fmt: skip
+    bare = count_split(replace(split, labels=None))
+    assert (bare["evaluated_images"], bare["present_labels"], bare["absent_labels"]) == (1, 0, 0)
+
+
+def test_images_that_lose_their_rows_go(split: Annotations, tmp_path: Path) -> None:
+    """An image that never had a row says that it is empty; one whose rows went says nothing."""
+    bare = ~annotated_images(split)
+    fewer = replace(split, vocabulary=Vocabulary(("pet",), ("Pet",)))
+
+    kept = SplitPlan(tmp_path / "index").apply(split, bare)
+    pets = SplitPlan(tmp_path / "index").apply(fewer, bare)
+    expanded = SplitPlan(tmp_path / "index", expand=True).apply(fewer, bare)
+
+    assert tuple(kept.image_ids) == ("i", "j", "k", "l")
+    assert tuple(pets.image_ids) == ("l",)
+    assert tuple(expanded.image_ids) == ("i", "j", "l")  # no cat in k, but maybe another pet
+    assert expanded.boxes.class_ids == ("pet",)
+
+
+def test_lists_keep_and_leave_out(split: Annotations, tmp_path: Path) -> None:
+    """Both lists may be given; ids that are not annotated do not matter."""
+    only, exclude = tmp_path / "only", tmp_path / "exclude"
+    only.write_text("i\nj\nl\nz\n")
+    exclude.write_text("j\n")
+
+    found = SplitPlan(tmp_path / "index", only, exclude).apply(split, ~annotated_images(split))
+
+    assert tuple(found.image_ids) == ("i", "l")
+    assert len(found.boxes) == 2
+    assert found.labels is not None
+    assert len(found.labels) == 0
+
+
+def test_only_expected_counts_matter() -> None:
+    """Counts that nobody expects are not looked at."""
+    refuse_other_counts({"boxes": 1, "images": 2}, {"images": 2}, Path("index"))
+
+    with pytest.raises(MismatchError, match=r"class list 1 instead of 2\n") as caught:
+        refuse_other_counts({"class_list": 1}, {"class_list": 2}, Path("index"))
+    assert "--any-counts" in str(caught.value.mend)
