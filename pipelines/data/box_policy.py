@@ -25,7 +25,7 @@ _SENTENCES = {
     "outside": "a box leaves the image",
     "duplicate": "a box is a copy of an earlier one",
 }
-_POLICIES = "Correct the file, or pass --box-policy clip or --box-policy drop."
+_POLICIES = "Correct the file, or pass --policy clip or --policy drop."
 _ROWS_AT_ONCE = 1 << 20  # so that what is computed on the way stays small
 _MULTIPLIER, _SHIFT = np.uint64(0xBF58476D1CE4E5B9), np.uint64(29)  # of splitmix64's mixer
 

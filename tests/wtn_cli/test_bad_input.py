@@ -269,9 +269,9 @@ CASES = [
          PREDICT + " {images_copy}", 2, ("would both be drawn as img0.png", "two folders")),
     # A training
     Case("box without area", replaced("boxes", 4, "0.05,0.4", "0.4,0.4"), TRAIN + " --boxes {bad}",
-         3, ("{bad}:4: a box has no area (XMin 0.4, ", "1 of 12", "--box-policy clip")),
+         3, ("{bad}:4: a box has no area (XMin 0.4, ", "1 of 12", "--policy clip")),
     Case("box outside the image", replaced("boxes", 4, "0.4", "1.4"), TRAIN + " --boxes {bad}",
-         3, ("{bad}:4: a box leaves the image", "1 of 12", "--box-policy drop")),
+         3, ("{bad}:4: a box leaves the image", "1 of 12", "--policy drop")),
     Case("box of an unlisted class", text("d.txt", "/m/01\n/m/02\n/m/03\n/m/05\n"),
          TRAIN + " --classes {bad}", 4,
          ("{boxes}:4: class '/m/025' is not among the 4 classes",)),
@@ -371,7 +371,7 @@ def test_box_policy_trains_on_what_it_mends(
     """A box that leaves the image is cut or dropped on request, and training goes on."""
     bad = replaced("boxes", 4, "0.4", "1.4")(tmp_path, good)
 
-    ended = wtn("train", "--config", good.settings, "--boxes", bad, "--box-policy", policy,
+    ended = wtn("train", "--config", good.settings, "--boxes", bad, "--policy", policy,
                 "-o", tmp_path / "run", "--json")  # fmt: skip
 
     assert ended.returncode == 0, ended.stderr

@@ -127,7 +127,7 @@ def test_training_does_what_was_announced(
     """It trains on all boxes but those that check-data said it would drop."""
     wtn("check-data", "--boxes", faulty, "--policy", policy, "--rows", tmp_path / "rows.csv")
 
-    ended = wtn("train", "--config", settings_toml, "--boxes", faulty, "--box-policy", policy,
+    ended = wtn("train", "--config", settings_toml, "--boxes", faulty, "--policy", policy,
                 "-o", tmp_path / "run", "--json")  # fmt: skip
 
     assert ended.returncode == 0, ended.stderr

@@ -173,7 +173,7 @@ def test_a_class_without_a_good_box_is_not_trained(
     boxes = tmp_path / "boxes.csv"
     boxes.write_text(world.boxes.read_text() + "img0,/m/04,0.5,0.5,0.1,0.2,0\n")
 
-    ended = wtn("train", "--config", settings_toml, "--boxes", boxes, "--box-policy", "drop",
+    ended = wtn("train", "--config", settings_toml, "--boxes", boxes, "--policy", "drop",
                 "-o", tmp_path / "run", "--json")  # fmt: skip
 
     assert ended.returncode == 0, ended.stderr

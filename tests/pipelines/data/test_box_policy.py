@@ -47,7 +47,7 @@ def test_bad_boxes_are_refused(box_file: Path) -> None:
     assert str(error.value) == (
         f"{box_file}:3: a box leaves the image (XMin 0.5, YMin -0.5, XMax 1.25, YMax 0.5); "
         "4 of 5 boxes are bad: 2 outside, 1 degenerate, 1 duplicate\n"
-        "Correct the file, or pass --box-policy clip or --box-policy drop."
+        "Correct the file, or pass --policy clip or --policy drop."
     )
 
 
