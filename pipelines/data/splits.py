@@ -1,14 +1,15 @@
 """Put the tables of one split together, and take parts of a split.
 
-Shapes: n rows, I images, C classes.
+Shapes: n rows, I images.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import compress
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.data.annotations import Annotations, BoxTable, ImageLabelTable
 from pipelines.data.expansion import expand_boxes, expand_image_labels
@@ -17,6 +18,7 @@ from pipelines.data.tables import BoolArray, IntArray
 from pipelines.errors import ConfigError
 from pipelines.vocabulary import ClassHierarchy, Vocabulary
 
+_MOST_SOURCES = 256  # that a byte tells apart
 _Table = TypeVar("_Table", BoxTable, ImageLabelTable)
 
 
@@ -36,11 +38,10 @@ def assemble(
     """
     tables: list[BoxTable | ImageLabelTable] = [*boxes, *labels]
     image_ids, images = _joined([table.image_ids for table in tables])
-    places = dict(zip(map(id, tables), images, strict=True))
     return Annotations(
         image_ids=image_ids,
-        boxes=_boxes_of(boxes, image_ids, [places[id(table)] for table in boxes]),
-        labels=_labels_of(labels, image_ids, [places[id(table)] for table in labels]),
+        boxes=_boxes_of(boxes, image_ids, images[: len(boxes)]),
+        labels=_labels_of(labels, image_ids, images[len(boxes) :]),
         vocabulary=vocabulary,
         sizes=np.zeros((len(image_ids), 2), np.int32),
         hierarchy=hierarchy,
@@ -85,7 +86,7 @@ def keep_classes(split: Annotations, vocabulary: Vocabulary) -> Annotations:
     return replace(
         split,
         boxes=_of_classes(split.boxes, vocabulary),
-        labels=split.labels and _of_classes(split.labels, vocabulary),
+        labels=None if split.labels is None else _of_classes(split.labels, vocabulary),
         vocabulary=vocabulary,
     )
 
@@ -95,12 +96,12 @@ def keep_images(split: Annotations, kept: BoolArray) -> Annotations:
     if kept.all():
         return split
     image_ids = tuple(compress(split.image_ids, kept))
-    places = kept.cumsum() - 1
+    labels = split.labels
     return replace(
         split,
         image_ids=image_ids,
-        boxes=_of_images(split.boxes, image_ids, kept, places),
-        labels=split.labels and _of_images(split.labels, image_ids, kept, places),
+        boxes=_of_images(split.boxes, image_ids, kept),
+        labels=None if labels is None else _of_images(labels, image_ids, kept),
         sizes=split.sizes[kept],
     )
 
@@ -132,27 +133,55 @@ def _joined(sequences: Sequence[Sequence[str]]) -> tuple[Sequence[str], list[Int
 def _boxes_of(
     tables: Sequence[BoxTable], image_ids: Sequence[str], images: Sequence[IntArray]
 ) -> BoxTable:
-    if len(tables) == 1 and len(tables[0].image_ids) == len(image_ids):
-        return _by_image(tables[0])
-    class_ids, labels = _joined([table.class_ids for table in tables] or [()])
-    sources = [source for table in tables for source in table.sources]
-    offsets = np.cumsum([0, *(len(table.sources) for table in tables)])
+    if not tables:
+        return _no_boxes(image_ids)
+    placed = [_placed(*pair, image_ids) for pair in zip(tables, images, strict=True)]
+    if len(placed) == 1:
+        return _by_image(placed[0])
+    class_ids, labels = _joined([table.class_ids for table in tables])
     areas = [table.area for table in tables if table.area is not None]
     joined = BoxTable(
         image_ids=image_ids,
-        image=_chained(place[table.image] for place, table in zip(images, tables, strict=True)),
+        image=np.concatenate([table.image for table in placed]),
         class_ids=tuple(class_ids),
-        label=_chained(place[table.label] for place, table in zip(labels, tables, strict=False)),
-        boxes=np.concatenate([np.empty((0, 4)), *(table.boxes for table in tables)]),
-        group_of=np.concatenate([np.empty(0, np.bool_), *(table.group_of for table in tables)]),
-        sources=tuple(sources),
-        source=_chained(
-            table.source + offset for offset, table in zip(offsets, tables, strict=False)
-        ).astype(np.uint8),
-        rows=_chained(table.rows for table in tables),
-        area=np.concatenate(areas) if 0 < len(areas) == len(tables) else None,
+        label=_chained(labels, [table.label for table in tables]),
+        boxes=np.concatenate([table.boxes for table in tables]),
+        group_of=np.concatenate([table.group_of for table in tables]),
+        sources=tuple(source for table in tables for source in table.sources),
+        source=_source_of(tables),
+        rows=np.concatenate([table.rows for table in tables]),
+        area=np.concatenate(areas) if len(areas) == len(tables) else None,
     )
     return _by_image(joined)
+
+
+def _no_boxes(image_ids: Sequence[str]) -> BoxTable:
+    none = np.empty(0, np.int64)
+    return BoxTable(
+        image_ids,
+        image=none,
+        class_ids=(),
+        label=none,
+        boxes=np.empty((0, 4)),
+        group_of=np.empty(0, np.bool_),
+        sources=(),
+        source=np.empty(0, np.uint8),
+        rows=none,
+    )
+
+
+def _source_of(tables: Sequence[BoxTable]) -> NDArray[np.uint8]:
+    """Return the place of each row's source among those of all tables."""
+    counts = [len(table.sources) for table in tables]
+    if sum(counts) > _MOST_SOURCES:
+        raise ConfigError(
+            f"{sum(counts)} box files are more than the {_MOST_SOURCES} that a split can have",
+            mend="Join some of them into one file.",
+        )
+    places = [np.arange(count) for count in counts]
+    offsets = np.cumsum([0, *counts[:-1]])
+    shifted = [place + offset for place, offset in zip(places, offsets, strict=True)]
+    return _chained(shifted, [table.source for table in tables]).astype(np.uint8)
 
 
 def _labels_of(
@@ -160,19 +189,28 @@ def _labels_of(
 ) -> ImageLabelTable | None:
     if not tables:
         return None
+    placed = [_placed(*pair, image_ids) for pair in zip(tables, images, strict=True)]
     class_ids, labels = _joined([table.class_ids for table in tables])
     joined = ImageLabelTable(
         image_ids=image_ids,
-        image=_chained(place[table.image] for place, table in zip(images, tables, strict=True)),
+        image=np.concatenate([table.image for table in placed]),
         class_ids=tuple(class_ids),
-        label=_chained(place[table.label] for place, table in zip(labels, tables, strict=True)),
+        label=_chained(labels, [table.label for table in tables]),
         positive=np.concatenate([table.positive for table in tables]),
     )
     return _by_image(joined)
 
 
-def _chained(parts: Iterable[IntArray]) -> IntArray:
-    return np.concatenate([np.empty(0, np.int64), *parts])
+def _placed(table: _Table, places: IntArray, image_ids: Sequence[str]) -> _Table:
+    """Let a table count the images of the whole split, of which its own are a part."""
+    if len(table.image_ids) == len(image_ids):
+        return replace(table, image_ids=image_ids)
+    return replace(table, image_ids=image_ids, image=places[table.image])
+
+
+def _chained(places: Sequence[IntArray], columns: Sequence[NDArray[np.integer[Any]]]) -> IntArray:
+    """Return all columns, end to end, each through the places of its values."""
+    return np.concatenate([p[column] for p, column in zip(places, columns, strict=True)])
 
 
 def _by_image(table: _Table) -> _Table:
@@ -191,8 +229,6 @@ def _of_classes(table: _Table, vocabulary: Vocabulary) -> _Table:
     return replace(rows, class_ids=class_ids, label=(known.cumsum() - 1)[rows.label])
 
 
-def _of_images(
-    table: _Table, image_ids: Sequence[str], kept: BoolArray, places: IntArray
-) -> _Table:
+def _of_images(table: _Table, image_ids: Sequence[str], kept: BoolArray) -> _Table:
     rows = table.select(kept[table.image])
-    return replace(rows, image_ids=image_ids, image=places[rows.image])
+    return replace(rows, image_ids=image_ids, image=(kept.cumsum() - 1)[rows.image])

@@ -105,6 +105,9 @@ def test_kept_images_keep_their_rows(
     assert tuple(part.image_ids) == tuple(i for i in split.image_ids if i in wanted)
     assert rows(part) == [row for row in rows(split) if row[0] in wanted]
     assert told(part) == [label for label in told(split) if label[0] in wanted]
+    for table in (part.boxes, part.labels):
+        assert table is not None
+        assert tuple(table.image_ids) == tuple(part.image_ids)
     assert part.sizes[:, 0].tolist() == [ord(image) for image in part.image_ids]
 
 
@@ -145,3 +148,14 @@ def test_labels_of_other_images_leave_the_sizes_alone() -> None:
     assert tuple(found.image_ids) == ("p", "q", "r")
     assert found.sizes.tolist() == [[1, 2], [0, 0], [3, 4]]
     assert rows(found) == rows(split)
+
+
+def test_a_split_tells_256_files_apart() -> None:
+    """More would be taken for one another, so they are refused."""
+    tables = [boxes_of(f"file{number}", [("p", "a")]) for number in range(257)]
+
+    split = assemble(tables[:256], [], CLASSES)
+
+    assert [place for _, _, place in rows(split)] == [f"file{number}:2" for number in range(256)]
+    with pytest.raises(ConfigError, match="257 box files"):
+        assemble(tables, [], CLASSES)
