@@ -54,7 +54,7 @@ class DataSettings(Settings):
     another."""
     hierarchy_mode: Literal["complete", "official"] = "complete"
     """``official`` reproduces the release's tables, which lack 25 ancestor pairs."""
-    policy: BoxPolicy = "error"
+    box_policy: BoxPolicy = "error"
     """What to do with a box that leaves the image, has no area, is a copy or is not finite."""
     sampler: Sampler = "class-balanced"
     """Which images a pass shows: ``class-balanced`` as the release, ``uniform`` each once, or

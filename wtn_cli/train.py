@@ -97,7 +97,7 @@ def train(
         "data.boxes": boxes,
         "data.classes": classes,
         "data.hierarchy": hierarchy,
-        "data.policy": policy,
+        "data.box_policy": policy,
         "data.sampler": sampler,
         "head.method": method,
         "backbone.name": backbone,

@@ -101,7 +101,7 @@ def training_loader(inputs: TrainInputs, settings: TrainSettings) -> TrainingLoa
 
 def _load_split(data: DataSettings) -> Annotations:
     split = load_annotations(
-        data.boxes, hierarchy=data.hierarchy, classes=data.classes, policy=data.policy
+        data.boxes, hierarchy=data.hierarchy, classes=data.classes, policy=data.box_policy
     )
     if split.expanded:
         raise MismatchError(

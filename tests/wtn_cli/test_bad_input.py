@@ -229,7 +229,7 @@ CASES = [
          ("{bad}: column 'XMax' is missing", "Did you mean")),
     Case("not a number", replaced("boxes", 4, "0.05", "left"),
          EVALUATE + " --images {images} --boxes {bad}", 3,
-         ("{bad}:4: XMin must be a finite number, found 'left'", "Correct the value")),
+         ("{bad}:4: XMin must be a number, found 'left'", "Correct the value")),
     Case("boxes of header only", edited("boxes", lambda lines: lines[:1]),
          EVALUATE + " --images {images} --boxes {bad}", 3, ("{bad}: the file has no rows",)),
     Case("boxes of strangers",
