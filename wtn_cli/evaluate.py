@@ -1,5 +1,6 @@
 """``wtn evaluate``: a detector, or a file of predictions, against boxes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -125,14 +126,12 @@ def evaluate(
     from pipelines.metrics.evaluation import Protocol
     from pipelines.metrics.report import write_per_class
 
-    chosen = _metric(metric)
-    truth = GroundTruth(boxes, image_labels, hierarchy)
+    _refuse_mixed(predictions, (checkpoint, images, save_predictions), (image_sizes, seen_classes))
+    chosen, truth = _metric(metric), GroundTruth(boxes, image_labels, hierarchy)
     protocol = Protocol(
         detections_per_image, joint, tuple(dict.fromkeys(recall_at or ())), bootstrap, seed
     )
     if predictions is not None:
-        if checkpoint or images or save_predictions:
-            raise ConfigError("--predictions takes the place of --checkpoint and its options")
         report = evaluate_predictions(
             predictions,
             truth,
@@ -145,11 +144,6 @@ def evaluate(
             protocol=protocol,
         )
     else:
-        if image_sizes or seen_classes:
-            raise ConfigError(
-                f"--{'image-sizes' if image_sizes else 'seen-classes'} is for --predictions; "
-                "a detector sees its images, and its head knows the seen classes"
-            )
         with console.progress("detect") as bar:
             report = evaluate_detector(
                 *_required(images, checkpoint=checkpoint, head=head),
@@ -170,6 +164,20 @@ def evaluate(
         evaluation_tables.show(report)
     if per_class is not None:
         write_per_class(report, per_class)
+
+
+def _refuse_mixed(
+    predictions: Path | None, of_detector: Sequence[object], of_file: Sequence[object]
+) -> None:
+    """Refuse options of a detector beside a file of predictions, and the other way round."""
+    if predictions is not None and any(of_detector):
+        raise ConfigError("--predictions takes the place of --checkpoint and its options")
+    if predictions is None and any(of_file):
+        option = "--image-sizes" if of_file[0] else "--seen-classes"
+        raise ConfigError(
+            f"{option} is for --predictions",
+            mend="A detector sees its images, and its head knows the seen classes.",
+        )
 
 
 def _required(images: list[Path] | None, **files: Path | None) -> tuple[Path, Path]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.data.annotations import BoxTable, ImageLabelTable
+from pipelines.data.box_policy import box_faults
 from pipelines.data.tables import IntArray
 from pipelines.vocabulary import ClassHierarchy
 
@@ -24,9 +25,7 @@ def expand_boxes(table: BoxTable, hierarchy: ClassHierarchy) -> BoxTable:
     targets = _targets(table.class_ids, class_ids, hierarchy.ancestors_of)
     rows, label = _repeat_for(targets, table.label)
     expanded = replace(table.select(rows), class_ids=class_ids, label=label)
-    return expanded.select(
-        _first_of_each(expanded.image, label, expanded.group_of, *expanded.boxes.T)
-    )
+    return expanded.select(~box_faults(expanded).duplicate)
 
 
 def expand_image_labels(table: ImageLabelTable, hierarchy: ClassHierarchy) -> ImageLabelTable:
