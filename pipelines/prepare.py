@@ -10,7 +10,7 @@ from pipelines.data.annotation_sources import AnnotationSource, Notes
 from pipelines.data.dataset import Dataset, PrepareOptions, Progress
 from pipelines.data.index import FORMAT, is_index, read_index_header, write_index
 from pipelines.data.source_hashes import SourceHashes, key_of
-from pipelines.data.split_plans import SplitPlan, count_split
+from pipelines.data.split_plans import SplitPlan, count_split, refuse_other_counts
 from pipelines.errors import ConfigError, DatasetError
 from pipelines.memory import peak_rss_bytes
 from pipelines.provenance import Provenance, provenance_of
@@ -117,11 +117,18 @@ class _Job:
         return key_of(self._parents, settings)
 
     def is_done(self) -> bool:
-        """Return whether the file is there and up to date; raises ConfigError if it is another."""
+        """Return whether the file is there and up to date.
+
+        Raises:
+            ConfigError: If it is another file.
+            MismatchError: If it does not hold the expected counts.
+        """
         output = self._plan.output
         if not output.exists():
             return False
-        if is_index(output) and read_index_header(output)["key"] == self._key:
+        header = read_index_header(output) if is_index(output) else {"key": None}
+        if header["key"] == self._key:
+            refuse_other_counts(header["counts"], self._plan.expected, output)
             return True
         raise ConfigError(
             "the file is there already, and made of other files or in another way",
