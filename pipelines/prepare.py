@@ -126,8 +126,8 @@ class _Job:
         output = self._plan.output
         if not output.exists():
             return False
-        header = read_index_header(output) if is_index(output) else {"key": None}
-        if header["key"] == self._key:
+        header = read_index_header(output) if is_index(output) else {}
+        if header.get("key") == self._key:
             refuse_other_counts(header["counts"], self._plan.expected, output)
             return True
         raise ConfigError(
