@@ -129,6 +129,8 @@ def evaluate_detector(
     rows = choose_rows(classes, full.vocabulary, full.groups)
     annotations = truth.load()
     evaluated = classes_of_head(full, rows, annotations)
+    if protocol.joint:
+        evaluated.require_seen_and_novel()
     refuse_disjoint(evaluated.vocabulary, annotations)
     refuse_pixels(annotations)
     store = truth.images(images)
@@ -220,7 +222,6 @@ def _prepare(model: GeneralizedRCNN, classes: EvaluatedClasses, protocol: Protoc
     heads.detections_per_img = protocol.detections_per_image or heads.detections_per_img
     if not protocol.joint:
         return replace(protocol, detections_per_image=None)
-    classes.require_seen_and_novel()
     groups = np.array(classes.groups)
     heads.rivals = [torch.from_numpy(np.flatnonzero(groups == g)) for g in np.unique(groups)]
     return replace(protocol, detections_per_image=heads.detections_per_img)

@@ -4,6 +4,10 @@ Shapes: N samples, I images, n detections and m ground-truth boxes of one class,
 
 Detections are matched with boxes image by image, so an image that is drawn twice counts twice, and
 nothing has to be matched again: each sample weights what was judged once (Efron, 1979).
+
+An object that is drawn twice is found twice at one rank, which raises precision. For classes with a
+few boxes this lifts the samples' average precision above the figure itself, so that the interval of
+a mean over many rare classes may lie above the mean.
 """
 
 from collections.abc import Sequence

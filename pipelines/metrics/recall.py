@@ -69,13 +69,14 @@ class RecallCounts:
 
 @dataclass(frozen=True)
 class RecallSummary:
-    """AR@k over a group of classes, and where it lies in 95 % of the bootstrap samples.
+    """AR@k over a group of classes; NaN where there is nothing to find.
 
     Args:
         macro_released: Mean over the classes with a detection among the k best, as the AE-WTN
             release has it.
         macro_strict: Mean over all classes with boxes.
         micro: Boxes found of all boxes, whatever their class.
+        intervals: Of each by name, where bootstrap samples were asked for.
     """
 
     macro_released: float
@@ -104,13 +105,12 @@ class RecallAt:
             "macro_strict": _mean([_ratio(c.found, c.boxes) for c in counts]),
             "micro": _micro(counts),
         }
+        intervals = {name: percentile_interval([figure[1:]]) for name, figure in figures.items()}
         sampled = len(figures["micro"]) > 1
         return RecallSummary(
             **{name: float(figure[0]) for name, figure in figures.items()},
-            intervals={
-                name: percentile_interval([figure[1:]]) for name, figure in figures.items()
-            } if sampled else None,
-        )  # fmt: skip
+            intervals=intervals if sampled else None,
+        )
 
 
 def _ratio(found: FloatArray, to_find: FloatArray, counts: BoolArray | bool = True) -> FloatArray:
@@ -123,10 +123,10 @@ def _ratio(found: FloatArray, to_find: FloatArray, counts: BoolArray | bool = Tr
 
 def _mean(by_class: list[FloatArray]) -> FloatArray:
     """Return the mean over classes, NaN left out, for the images as they are and each sample."""
-    figures = np.stack(by_class)
+    figures = np.stack(by_class, axis=1)
     known = ~np.isnan(figures)
-    total = np.where(known, figures, 0.0).sum(axis=0)
-    return _ratio(total, known.sum(axis=0).astype(np.float64))
+    total = np.where(known, figures, 0.0).sum(axis=1)
+    return _ratio(total, known.sum(axis=1).astype(np.float64))
 
 
 def _micro(counts: list[RecallCounts]) -> FloatArray:
