@@ -23,7 +23,9 @@ Folder = Annotated[
     Path, typer.Option("--output", "-o", help="Folder for train.safetensors and val.safetensors.")
 ]
 OneBoxes = Annotated[Path, typer.Option("--boxes", help="The box CSV.")]
-Hierarchy = Annotated[Path, typer.Option("--hierarchy", help="bbox_labels_600_hierarchy.json")]
+Hierarchy = Annotated[
+    Path, typer.Option("--hierarchy", help="The hierarchy JSON of all 600 classes.")
+]
 
 
 def oi_500(
