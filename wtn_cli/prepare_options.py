@@ -26,12 +26,7 @@ ImageSizes = Annotated[
 ]
 BoxPolicy = Annotated[
     Policy,
-    typer.Option(
-        "--policy",
-        "--box-policy",
-        metavar="POLICY",
-        help="Bad boxes: error, clip, drop or keep.",
-    ),
+    typer.Option("--policy", metavar="POLICY", help="Bad boxes: error, clip, drop or keep."),
 ]
 OnlyImages = Annotated[
     Path | None, typer.Option(help="Keep the images of this list: ids in the first column.")
