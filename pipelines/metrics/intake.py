@@ -73,17 +73,15 @@ class DetectionIntake:
         self._spool.close()
 
     def _keep(self, found: Detections, row: IntArray) -> None:
-        counts = self._counts(found)
-        found, row = found.select(counts), row[counts]
+        if self._verified is not None:
+            counts = self._is_verified(found, self._verified)
+            found, row = found.select(counts), row[counts]
         self._spool.append(
             found.label, row=row, image=found.image, score=found.score, boxes=found.boxes
         )
 
-    def _counts(self, found: Detections) -> BoolArray:
+    def _is_verified(self, found: Detections, verified: IntArray) -> BoolArray:
         """Return which detections are of a class that is known to be in the image or not."""
-        if self._verified is None:
-            return np.ones(len(found.image), np.bool_)
         pairs = self._evaluation.pairs(found.image, found.label)
-        place = np.searchsorted(self._verified, pairs)
-        known: BoolArray = np.append(self._verified, -1)[place] == pairs
+        known: BoolArray = np.append(verified, -1)[np.searchsorted(verified, pairs)] == pairs
         return known
