@@ -57,7 +57,7 @@ def blocks_of_images(
     known = False
     for block in blocks:
         if not known and len(block):
-            stranger = block.image_ids[0]
+            stranger = stranger or block.image_ids[0]
             known = not set(image_ids).isdisjoint(block.image_ids)
         yield block
     if stranger is not None and not known:
