@@ -84,7 +84,7 @@ def _show_joint(report: "EvaluateReport") -> None:
 
 
 def _show_intervals(report: "EvaluateReport", groups: "list[GroupSummary]") -> None:
-    console.say(f"95 % of {report.protocol.bootstrap} bootstrap samples of the images")
+    console.say(f"95 % intervals, from {report.protocol.bootstrap} bootstrap samples of the images")
     ks = report.protocol.recall_at
     columns = ("group", "AP50", "recall", *(f"AR@{k} macro" for k in ks))
     rows = []

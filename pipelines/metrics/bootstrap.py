@@ -6,8 +6,10 @@ Detections are matched with boxes image by image, so an image that is drawn twic
 nothing has to be matched again: each sample weights what was judged once (Efron, 1979).
 
 An object that is drawn twice is found twice at one rank, which raises precision. For classes with a
-few boxes this lifts the samples' average precision above the figure itself, so that the interval of
-a mean over many rare classes may lie above the mean.
+few boxes this lifts the samples' average precision above the figure itself; over many rare classes
+the percentiles of the samples need not even hold it. So the interval is the standard one, 1.96
+standard errors to either side of the figure (Efron and Tibshirani, 1993, chapter 12), and how far
+the samples lie above the figure is reported as their bias.
 """
 
 from collections.abc import Sequence
@@ -20,7 +22,7 @@ from numpy.typing import NDArray
 from pipelines.data.tables import FloatArray, IntArray
 from pipelines.metrics.judgement import Judgement
 
-_PERCENTILES = (2.5, 97.5)
+_STANDARD_ERRORS = 1.96  # to either side hold 95 % of a normal distribution
 _ELEMENTS_PER_CHUNK = 1 << 22  # of [samples, detections]
 
 Samples = NDArray[np.uint16]
@@ -28,10 +30,33 @@ Samples = NDArray[np.uint16]
 
 @dataclass(frozen=True)
 class Interval:
-    """Where a figure lies in 95 % of the samples."""
+    """A 95 % confidence interval of a figure between 0 and 1; NaN where there is none.
+
+    Args:
+        low: 1.96 standard errors below the figure, but not below 0.
+        high: 1.96 standard errors above it, but not above 1.
+        standard_error: The standard deviation of the samples.
+        bias: Their mean, less the figure.
+    """
 
     low: float
     high: float
+    standard_error: float
+    bias: float
+
+    @classmethod
+    def around(cls, figure: float, samples: FloatArray) -> "Interval":
+        """Return the interval of a figure, given its value in each sample ``[N]``, or NaN."""
+        known = samples[~np.isnan(samples)]
+        if len(known) < 2:
+            return cls(*[float("nan")] * 4)
+        error = float(known.std(ddof=1))
+        return cls(
+            max(0.0, figure - _STANDARD_ERRORS * error),
+            min(1.0, figure + _STANDARD_ERRORS * error),
+            error,
+            bias=float(known.mean()) - figure,
+        )
 
 
 @dataclass(frozen=True)
@@ -85,16 +110,15 @@ def weighted_sum(samples: Samples, image: IntArray, value: FloatArray) -> FloatA
     return total
 
 
-def percentile_interval(by_class: Sequence[FloatArray]) -> Interval:
-    """Return the interval of a mean over classes, ``[N]`` each; NaN is left out."""
-    figures = np.stack(by_class) if by_class else np.empty((0, 0))
+def mean_over_classes(by_class: Sequence[FloatArray]) -> FloatArray:
+    """Return ``[N]``: the mean in each sample over the classes, ``[N]`` each; NaN is left out."""
+    figures = np.stack(by_class)
     known = ~np.isnan(figures)
     count = known.sum(axis=0)
     total = np.where(known, figures, 0.0).sum(axis=0)
-    means = total[count > 0] / count[count > 0]
-    if len(means) == 0:
-        return Interval(float("nan"), float("nan"))
-    return Interval(*np.percentile(means, _PERCENTILES).tolist())
+    means = np.full(len(total), np.nan)
+    np.divide(total, count, out=means, where=count > 0)
+    return means
 
 
 def _average_precision_and_recall(

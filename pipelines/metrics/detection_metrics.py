@@ -3,14 +3,14 @@
 Shapes: N bootstrap samples, I images.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.metrics.average_precision import average_precision, precision_recall
-from pipelines.metrics.bootstrap import Interval, SampledFigures, percentile_interval
+from pipelines.metrics.bootstrap import Interval, SampledFigures, mean_over_classes
 from pipelines.metrics.judgement import Judgement
 
 
@@ -44,19 +44,19 @@ class DetectionMetrics:
         """Return the mean over all or some classes, NaN excluded; NaN if nothing is left."""
         return _mean(self.recall, class_ids)
 
-    def average_precision_interval(self, class_ids: Iterable[str] | None = None) -> Interval | None:
-        """Return where the mean average precision lies in 95 % of the bootstrap samples."""
+    def average_precision_interval(self, class_ids: Sequence[str]) -> Interval | None:
+        """Return the bootstrap interval of the mean over some classes, where it was asked for."""
         if self.sampled is None:
             return None
-        chosen = self.sampled if class_ids is None else class_ids
-        return percentile_interval([self.sampled[i].average_precision for i in chosen])
+        samples = mean_over_classes([self.sampled[i].average_precision for i in class_ids])
+        return Interval.around(self.mean_average_precision(class_ids), samples)
 
-    def recall_interval(self, class_ids: Iterable[str] | None = None) -> Interval | None:
-        """Return where the mean recall lies in 95 % of the bootstrap samples."""
+    def recall_interval(self, class_ids: Sequence[str]) -> Interval | None:
+        """Return the bootstrap interval of the mean over some classes, where it was asked for."""
         if self.sampled is None:
             return None
-        chosen = self.sampled if class_ids is None else class_ids
-        return percentile_interval([self.sampled[i].recall for i in chosen])
+        samples = mean_over_classes([self.sampled[i].recall for i in class_ids])
+        return Interval.around(self.mean_recall(class_ids), samples)
 
 
 class Tally:

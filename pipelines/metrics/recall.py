@@ -15,7 +15,6 @@ from pipelines.data.tables import BoolArray, FloatArray, IntArray
 from pipelines.metrics.bootstrap import (
     Interval,
     Samples,
-    percentile_interval,
     weighted_sum,
 )
 from pipelines.metrics.judgement import Judgement
@@ -105,7 +104,9 @@ class RecallAt:
             "macro_strict": _mean([_ratio(c.found, c.boxes) for c in counts]),
             "micro": _micro(counts),
         }
-        intervals = {name: percentile_interval([figure[1:]]) for name, figure in figures.items()}
+        intervals = {
+            name: Interval.around(float(figure[0]), figure[1:]) for name, figure in figures.items()
+        }
         sampled = len(figures["micro"]) > 1
         return RecallSummary(
             **{name: float(figure[0]) for name, figure in figures.items()},

@@ -64,9 +64,7 @@ def test_a_box_is_copied_to_every_class_above(boxes: BoxTable, hierarchy: ClassH
 
     copies = [
         (expanded.class_ids[label], bool(group), int(line))
-        for label, group, line in zip(
-            expanded.label, expanded.group_of, expanded.rows, strict=True
-        )
+        for label, group, line in zip(expanded.label, expanded.group_of, expanded.rows, strict=True)
     ]
     assert copies == [
         ("crab", True, 2), ("animal", True, 2), ("food", True, 2), ("shellfish", True, 2),

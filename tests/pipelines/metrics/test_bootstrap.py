@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipelines.data.image_sizes import ImageSizes
 from pipelines.metrics import bootstrap, evaluation
-from pipelines.metrics.bootstrap import draw_samples, percentile_interval
+from pipelines.metrics.bootstrap import Interval, draw_samples, mean_over_classes
 from pipelines.metrics.evaluation import Evaluated, Protocol
 from pipelines.metrics.open_images import OpenImagesRules
 from pipelines.metrics.release import ReleaseRules
@@ -32,11 +32,11 @@ RULES = (OpenImagesRules(0.5), ReleaseRules(ImageSizes.uniform(1000, 1000).of))
 
 
 def _sampled(world: World, rules: Rules, times: Mapping[str, int]) -> Evaluated:
-    """Evaluate with one sample, chosen and not drawn."""
+    """Evaluate with two equal samples, chosen and not drawn."""
     sample = [[times[image_id] for image_id in rules.image_ids(world.annotations)]]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "draw_samples", lambda *settings: np.array(sample, np.uint16))
-        return world.evaluate(rules, CLASSES, Protocol(bootstrap=1, recall_at=(2,)))
+        patch.setattr(evaluation, "draw_samples", lambda *settings: np.array(sample * 2, np.uint16))
+        return world.evaluate(rules, CLASSES, Protocol(bootstrap=2, recall_at=(2,)))
 
 
 @settings(deadline=None)
@@ -53,7 +53,9 @@ def test_a_sample_of_each_image_once_is_the_evaluation_itself(
         figures = result.metrics.sampled[class_id]
         np.testing.assert_array_equal(
             [*figures.average_precision, *figures.recall],
-            [result.metrics.average_precision[class_id], result.metrics.recall[class_id]],
+            np.repeat(
+                [result.metrics.average_precision[class_id], result.metrics.recall[class_id]], 2
+            ),
         )
     summary = result.recalls[0].of(CLASSES)
     for name, interval in summary.intervals.items():
@@ -83,14 +85,17 @@ def test_a_sample_is_as_good_as_copies_of_the_images(
 
     for class_id in CLASSES:
         figures = by_weight.metrics.sampled[class_id]
-        assert [*figures.average_precision, *figures.recall] == pytest.approx(
+        assert [figures.average_precision[0], figures.recall[0]] == pytest.approx(
             [by_copy.metrics.average_precision[class_id], by_copy.metrics.recall[class_id]],
             abs=1e-12,
             nan_ok=True,
         )
     expected = by_copy.recalls[0].of(CLASSES)
-    for name, interval in by_weight.recalls[0].of(CLASSES).intervals.items():
-        assert interval.low == pytest.approx(getattr(expected, name), abs=1e-12, nan_ok=True)
+    weighted = by_weight.recalls[0].of(CLASSES)
+    for name, interval in weighted.intervals.items():
+        sampled = getattr(weighted, name) + interval.bias
+        wanted = getattr(expected, name) if not math.isnan(sampled) else math.nan
+        assert sampled == pytest.approx(wanted, abs=1e-12, nan_ok=True)
 
 
 def test_samples_are_drawn_with_replacement_and_by_seed() -> None:
@@ -118,12 +123,38 @@ def test_chunks_of_samples_change_nothing(tables: Build, monkeypatch: pytest.Mon
     assert parts.recall.tolist() == whole.recall.tolist()
 
 
-def test_the_interval_holds_95_percent_of_the_means() -> None:
-    """The mean is over the classes that have a figure in a sample; a sample without any is out."""
-    first = np.append(np.arange(101.0), math.nan)
-    second = np.append(np.full(101, math.nan), math.nan)
+def test_the_interval_surrounds_the_figure() -> None:
+    """It reaches 1.96 standard errors to either side within 0 and 1, wherever the samples lie."""
+    samples = np.array([0.5, 0.7, 0.6, math.nan])
 
-    interval = percentile_interval([first, second])
+    interval = Interval.around(0.3, samples)
 
-    assert (interval.low, interval.high) == (2.5, 97.5)
-    assert math.isnan(percentile_interval([second]).low)
+    assert interval.standard_error == pytest.approx(0.1)
+    assert interval.bias == pytest.approx(0.3)
+    assert (interval.low, interval.high) == pytest.approx((0.3 - 0.196, 0.3 + 0.196))
+    assert Interval.around(0.1, samples).low == 0
+    assert math.isnan(Interval.around(0.3, samples[2:]).low)
+
+
+def test_the_mean_of_a_sample_is_over_the_classes_in_it() -> None:
+    """A class without a figure in a sample is left out there, and a sample of none has no mean."""
+    first, second = np.array([0.2, math.nan, math.nan]), np.array([0.4, 0.6, math.nan])
+
+    assert mean_over_classes([first, second]) == pytest.approx(
+        np.array([0.3, 0.6, math.nan]), nan_ok=True
+    )
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(0, 1000))
+def test_the_interval_covers_a_known_mean(seed: int) -> None:
+    """The standard error of a recall is that of a proportion over images, sqrt(p (1 - p) / n)."""
+    random = np.random.default_rng(seed)
+    found = random.random(400) < 0.3
+    samples = draw_samples(500, 400, seed)
+
+    interval = Interval.around(found.mean(), samples @ found / 400)
+
+    assert interval.standard_error == pytest.approx(
+        math.sqrt(found.mean() * (1 - found.mean()) / 400), rel=0.15
+    )

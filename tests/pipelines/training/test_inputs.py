@@ -66,7 +66,7 @@ def test_an_index_trains_as_its_files_do(
 def test_classes_without_boxes_are_not_trained(
     settings_tree: Tree, world: SimpleNamespace, tmp_path: Path
 ) -> None:
-    """An index may list every class of the classifier; those with boxes keep its order and names."""
+    """An index may list every class of the classifier; those with boxes keep order and names."""
     ids = ("/m/99", *sorted(world.detection_ids, reverse=True))
     listed = Vocabulary(ids, tuple(f"name of {class_id}" for class_id in ids))
     index = make_index(world, tmp_path / "i", images=True, vocabulary=listed)
