@@ -18,7 +18,7 @@ from pipelines.errors import ConfigError, DatasetError, did_you_mean
 
 Method = Literal["faster-rcnn", "wtn", "wtn+", "ae-wtn"]
 NORMALISED = ("wtn+", "ae-wtn")  # the methods with a GroupNorm
-Metric = Literal["oid", "aewtn-release"]
+Metric = Literal["oid", "aewtn-release", "coco"]
 BoxPolicy = Literal["error", "clip", "drop"]
 Sampler = Literal["class-balanced", "uniform", "repeat-factor"]
 Positive = Annotated[int, Field(gt=0)]

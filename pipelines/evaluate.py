@@ -16,9 +16,8 @@ from pipelines.data.class_choice import choose_rows
 from pipelines.data.image_sizes import ImageSizes, parse_image_sizes
 from pipelines.data.images import ImageStore, open_images
 from pipelines.data.index import is_index, open_index
-from pipelines.data.predictions import PredictionTable, iter_predictions
+from pipelines.data.predictions import iter_predictions
 from pipelines.data.splits import expand
-from pipelines.data.tables import IntArray
 from pipelines.devices import resolve_device
 from pipelines.errors import ConfigError, DatasetError
 from pipelines.metrics.blocks import blocks_of_images, detected_blocks, saved_blocks
@@ -28,12 +27,10 @@ from pipelines.metrics.checks import (
     refuse_missing,
     refuse_pixels,
 )
-from pipelines.metrics.evaluation import PLAIN, Protocol, evaluate_blocks
+from pipelines.metrics.evaluation import PLAIN, Protocol
 from pipelines.metrics.groups import EvaluatedClasses, choose_classes, classes_of_head
-from pipelines.metrics.open_images import OpenImagesRules
-from pipelines.metrics.release import ReleaseRules
 from pipelines.metrics.report import EvaluateReport
-from pipelines.metrics.rules import Rules
+from pipelines.metrics.scorer import Scorer, refuse_unjudged
 from pipelines.models.checkpoints import load_detector
 from pipelines.models.inference import ImageDetections, detect
 
@@ -110,7 +107,8 @@ def evaluate_detector(
         head: Exported from it.
         images: Folders or archives; none if the ground truth is an index that knows its images.
         truth: The annotation files.
-        metric: ``oid`` (Open Images challenge) or ``aewtn-release`` (the release's variant).
+        metric: ``oid`` (Open Images challenge), ``aewtn-release`` (the release's variant) or
+            ``coco``.
         classes: Which of the head's classes to detect and evaluate; classes that are left out do
             not compete.
         group_of_weight: What a group of objects is worth (``oid``).
@@ -125,6 +123,7 @@ def evaluate_detector(
     Raises:
         WTNError: For inputs that are bad or do not belong together.
     """
+    refuse_unjudged(metric, protocol)
     full = DetectionHead.load(head)
     rows = choose_rows(classes, full.vocabulary, full.groups)
     annotations = truth.load()
@@ -146,8 +145,8 @@ def evaluate_detector(
     blocks = detected_blocks(found, evaluated.vocabulary.ids, sizes)
     if predictions is not None:
         blocks = saved_blocks(blocks, predictions)
-    rules = _rules(metric, group_of_weight, lambda ids: ImageSizes.from_mapping(sizes).of(ids))
-    return _report(rules, annotations, blocks, evaluated, protocol)
+    scorer = Scorer(metric, group_of_weight, lambda ids: ImageSizes.from_mapping(sizes).of(ids))
+    return scorer.report(annotations, blocks, evaluated, protocol)
 
 
 def evaluate_predictions(
@@ -173,43 +172,26 @@ def evaluate_predictions(
         head: Tells which class is seen and which is novel.
         seen_classes: A class file that tells it in place of a head.
         group_of_weight: What a group of objects is worth (``oid``).
-        image_sizes: For ``aewtn-release``, which counts in pixels: ``WIDTHxHEIGHT`` for all images,
-            or a file of ``ImageID,height,width`` lines; not needed for an index that knows them.
+        image_sizes: For ``aewtn-release`` and ``coco``, which count in pixels: ``WIDTHxHEIGHT`` for
+            all images, or a file of ``ImageID,height,width`` lines; not needed for an index that
+            knows them.
         protocol: How many detections of an image count, by default all, and what else is asked for.
 
     Raises:
         WTNError: For inputs that are bad or do not belong together.
     """
+    refuse_unjudged(metric, protocol)
     annotations = truth.load()
     evaluated = choose_classes(annotations, classes, head, seen_classes)
     refuse_disjoint(evaluated.vocabulary, annotations)
     if protocol.joint:
         evaluated.require_seen_and_novel()
     sizes = _image_sizes(image_sizes, metric, annotations)
-    rules = _rules(metric, group_of_weight, sizes.of)
+    scorer = Scorer(metric, group_of_weight, sizes.of)
     blocks = blocks_of_images(
         iter_predictions(predictions), annotations.image_ids, predictions, annotations.boxes.origin
     )
-    return _report(rules, annotations, blocks, evaluated, protocol)
-
-
-def _report(
-    rules: Rules,
-    annotations: Annotations,
-    blocks: Iterable[PredictionTable],
-    classes: EvaluatedClasses,
-    protocol: Protocol,
-) -> EvaluateReport:
-    found = evaluate_blocks(
-        rules, annotations, blocks, classes.vocabulary.ids, protocol, classes.groups
-    )
-    return EvaluateReport(found, classes, len(annotations.image_ids), protocol)
-
-
-def _rules(
-    metric: Metric, group_of_weight: float, sizes_of: Callable[[Sequence[str]], IntArray]
-) -> Rules:
-    return OpenImagesRules(group_of_weight) if metric == "oid" else ReleaseRules(sizes_of)
+    return scorer.report(annotations, blocks, evaluated, protocol)
 
 
 def _prepare(model: GeneralizedRCNN, classes: EvaluatedClasses, protocol: Protocol) -> Protocol:

@@ -83,7 +83,7 @@ def prepare_splits(
             dataset = Dataset.read(source, options)
             on_progress("reading", 1, 1)
         for job in todo:
-            job.write(dataset, on_progress)
+            job.write(dataset, on_progress, in_place=job is todo[-1])
         return [job.report(up_to_date=job not in todo, started=started) for job in jobs]
 
 
@@ -136,9 +136,9 @@ class _Job:
             mend="Name another file with --output, or replace it with --force.",
         )
 
-    def write(self, dataset: Dataset, on_progress: Progress) -> None:
-        """Take the split out of the dataset and write it."""
-        split = self._plan.apply(dataset.annotations, dataset.bare)
+    def write(self, dataset: Dataset, on_progress: Progress, *, in_place: bool) -> None:
+        """Write the split; in place, its rows take the memory of the dataset's."""
+        split = self._plan.apply(dataset.annotations, dataset.bare, in_place=in_place)
         split = replace(split, sizes=dataset.sizes_of(split, on_progress))
         on_progress("writing", 0, 1)
         write_index(

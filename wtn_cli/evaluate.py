@@ -42,7 +42,8 @@ Hierarchy = Annotated[
     ),
 ]
 MetricName = Annotated[
-    str, typer.Option(help="oid (Open Images challenge) or aewtn-release (the paper's code).")
+    str,
+    typer.Option(help="oid (Open Images challenge), aewtn-release (the paper's code) or coco."),
 ]
 Classes = Annotated[
     str | None,
@@ -58,7 +59,7 @@ SeenClasses = Annotated[
 GroupOfWeight = Annotated[float, typer.Option(min=0.0, help="Worth of a group-of box under oid.")]
 ImageSizes = Annotated[
     str | None,
-    typer.Option(help="For aewtn-release on predictions: WIDTHxHEIGHT, or a sizes file."),
+    typer.Option(help="Pixels of --predictions: WIDTHxHEIGHT, or a sizes file; not for oid."),
 ]
 RecallAt = Annotated[
     list[int] | None,

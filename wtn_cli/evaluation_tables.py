@@ -1,6 +1,6 @@
 """What ``wtn evaluate`` shows: one JSON object, or tables of at most 80 columns."""
 
-from dataclasses import astuple
+from dataclasses import asdict, astuple
 from typing import TYPE_CHECKING
 
 from wtn_cli import console
@@ -8,6 +8,9 @@ from wtn_cli import console
 if TYPE_CHECKING:
     from pipelines.metrics.bootstrap import Interval
     from pipelines.metrics.report import EvaluateReport, GroupSummary
+
+_COCO_PRECISIONS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+_COCO_RECALLS = ("AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 
 
 def as_json(report: "EvaluateReport") -> dict[str, object]:
@@ -47,12 +50,23 @@ def show(report: "EvaluateReport") -> None:
             for row in groups
         ),
     )
+    _show_coco(groups)
     for recall in report.evaluated.recalls:
         _show_recall(recall.k, groups)
     if report.protocol.joint:
         _show_joint(report)
     if report.protocol.bootstrap:
         _show_intervals(report, groups)
+
+
+def _show_coco(groups: "list[GroupSummary]") -> None:
+    figures = {row.group: asdict(row.coco) for row in groups if row.coco is not None}
+    for names in (_COCO_PRECISIONS, _COCO_RECALLS) if figures else ():
+        rows = (
+            (group, *(console.percent(of_group[name]) for name in names))
+            for group, of_group in figures.items()
+        )
+        console.show_table(("group", *names), rows)
 
 
 def _show_recall(k: int, groups: "list[GroupSummary]") -> None:

@@ -50,7 +50,7 @@ def load_annotations(
         split = _load_index(boxes, policy)
     else:
         table = read_boxes(boxes, policy)
-        split = assemble([table], [], Vocabulary(table.class_ids, table.class_ids))
+        split = assemble([table], [], Vocabulary(table.class_ids, table.class_ids), in_place=True)
     if classes is not None:
         split = replace(split, vocabulary=read_vocabulary(classes))
         refuse_unknown_classes(split.boxes, split.vocabulary)

@@ -40,7 +40,10 @@ class AnnotationSource:
         return settings | {"kind": type(self).__name__}
 
     def read(self, policy: ReadPolicy) -> tuple[Annotations, Notes]:
-        """Read the files, and say what is worth knowing; raises WTNError if they are bad."""
+        """Read the files, and say what is worth knowing; raises WTNError if they are bad.
+
+        The arrays are the caller's alone, to change as it likes.
+        """
         raise NotImplementedError
 
 
@@ -79,6 +82,7 @@ class OpenImagesSource(AnnotationSource):
             [read_image_labels(path) for path in self.image_labels],
             vocabulary,
             read_hierarchy(self.hierarchy, vocabulary) if self.hierarchy else None,
+            in_place=True,
         )
         return replace(split, expanded=self.expanded), {}
 

@@ -6,8 +6,9 @@ height. Rows keep the order of the file: the metrics break ties with it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from pipelines.data.tables import BoolArray, FloatArray, IntArray
 from pipelines.vocabulary import Vocabulary
 
 RowName: TypeAlias = Literal["line", "annotation", "object"]
+_Number = TypeVar("_Number", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -76,17 +78,24 @@ class BoxTable:
     def __len__(self) -> int:
         return len(self.image)
 
-    def select(self, rows: IntArray | BoolArray) -> "BoxTable":
-        """Return the boxes of ``rows`` (positions or a mask); the ids stay."""
+    def select(self, rows: IntArray | BoolArray, *, in_place: bool = False) -> "BoxTable":
+        """Return some of the boxes; the ids stay.
+
+        Args:
+            rows: ``[m]``, their positions, or a mask ``[n]``.
+            in_place: Move them to the front of this table's own memory, so that nothing large is
+                copied; this table is useless after that. For whoever alone holds it; m <= n.
+        """
+        take = partial(_take, rows=rows, in_place=in_place)
         return replace(
             self,
-            image=self.image[rows],
-            label=self.label[rows],
-            boxes=self.boxes[rows],
-            group_of=self.group_of[rows],
-            source=self.source[rows],
-            rows=self.rows[rows],
-            area=None if self.area is None else self.area[rows],
+            image=take(self.image),
+            label=take(self.label),
+            boxes=take(self.boxes),
+            group_of=take(self.group_of),
+            source=take(self.source),
+            rows=take(self.rows),
+            area=None if self.area is None else take(self.area),
         )
 
     def where(self, row: int) -> str:
@@ -121,10 +130,11 @@ class ImageLabelTable:
     def __len__(self) -> int:
         return len(self.image)
 
-    def select(self, rows: IntArray | BoolArray) -> "ImageLabelTable":
-        """Return the labels of ``rows`` (positions or a mask); the ids stay."""
+    def select(self, rows: IntArray | BoolArray, *, in_place: bool = False) -> "ImageLabelTable":
+        """Return some of the labels, as :meth:`BoxTable.select` does; the ids stay."""
+        take = partial(_take, rows=rows, in_place=in_place)
         return replace(
-            self, image=self.image[rows], label=self.label[rows], positive=self.positive[rows]
+            self, image=take(self.image), label=take(self.label), positive=take(self.positive)
         )
 
 
@@ -149,3 +159,15 @@ class Annotations:
     sizes: NDArray[np.int32]
     hierarchy: Mapping[str, Any] | None = None
     expanded: bool = False
+
+
+def _take(
+    column: NDArray[_Number], rows: IntArray | BoolArray, *, in_place: bool
+) -> NDArray[_Number]:
+    """Return rows of a column, ``[n]`` or ``[n, 4]``, in its own memory if ``in_place``."""
+    if not in_place:
+        return column[rows]
+    size = np.count_nonzero(rows) if rows.dtype == np.bool_ else len(rows)
+    for values in np.atleast_2d(column.T):  # one corner at a time
+        values[:size] = values[rows]
+    return column[:size]

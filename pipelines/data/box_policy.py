@@ -4,7 +4,7 @@ Shapes: n boxes, c candidates for copies.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -63,7 +63,7 @@ def box_faults(table: BoxTable) -> BoxFaults:
     )
 
 
-def check_boxes(table: BoxTable, policy: ReadPolicy) -> BoxTable:
+def check_boxes(table: BoxTable, policy: ReadPolicy, *, in_place: bool = False) -> BoxTable:
     """Treat the boxes that :func:`box_faults` finds.
 
     Args:
@@ -72,6 +72,7 @@ def check_boxes(table: BoxTable, policy: ReadPolicy) -> BoxTable:
             finite, has no area or is a copy; ``drop`` removes them; ``keep`` refuses only boxes
             that are not finite (the official evaluators count all others); ``unchecked`` looks at
             nothing.
+        in_place: Do it in the table's own memory, as :meth:`BoxTable.select` does.
 
     Raises:
         DatasetError: Under ``error`` and ``keep``; names the first bad box and counts all.
@@ -85,10 +86,10 @@ def check_boxes(table: BoxTable, policy: ReadPolicy) -> BoxTable:
     if policy == "error":
         _refuse(table, vars(faults), _POLICIES)
     if policy == "clip" and faults.outside.any():
-        table = table.select(~faults.not_finite)
-        table = replace(table, boxes=table.boxes.clip(0.0, 1.0))
+        table, in_place = table.select(~faults.not_finite, in_place=in_place), True
+        table.boxes.clip(0.0, 1.0, out=table.boxes)
         faults = box_faults(table)
-    return table.select(~faults.any) if faults.any.any() else table
+    return table.select(~faults.any, in_place=in_place) if faults.any.any() else table
 
 
 def has_area(boxes: NDArray[np.floating[Any]]) -> BoolArray:
@@ -113,9 +114,7 @@ def _has_float32_area(boxes: FloatArray) -> BoolArray:
 def _copies(table: BoxTable) -> BoolArray:
     """Return which boxes ``[n]`` repeat an earlier one; NaN equals nothing."""
     digests = _digests(table)
-    ordered = np.sort(digests)
-    repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-    candidates = np.flatnonzero(_is_among(repeated, digests))
+    candidates = np.flatnonzero(_is_among(_repeated(digests), digests))
     candidates = candidates[np.argsort(digests[candidates], kind="stable")]  # equals side by side
     copies = np.zeros(len(table), np.bool_)
     while len(candidates):
@@ -143,6 +142,12 @@ def _mix(digests: NDArray[np.uint64], column: NDArray[np.uint64]) -> None:
     digests ^= column
     digests *= _MULTIPLIER
     digests ^= digests >> _SHIFT
+
+
+def _repeated(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return, in order, the values that are there more than once."""
+    ordered = np.sort(values)
+    return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
 
 
 def _is_among(ordered: NDArray[np.uint64], values: NDArray[np.uint64]) -> BoolArray:

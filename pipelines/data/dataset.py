@@ -75,18 +75,21 @@ class Dataset:
         read, notes = source.read("unchecked")
         if not options.drop_unknown_classes:
             refuse_unknown_classes(read.boxes, read.vocabulary)
+        bare = ~annotated_images(read)
+        unknown = {
+            "boxes_of_other_classes": _count_unknown(read.boxes, read.vocabulary),
+            "labels_of_other_classes": _count_unknown(read.labels, read.vocabulary),
+        }
         boxes, clipped = _treat(read.boxes, options.policy)
         counts = {
             "boxes_read": len(read.boxes),
             "boxes_dropped": len(read.boxes) - len(boxes),
             "boxes_clipped": clipped,
-            "boxes_of_other_classes": _count_unknown(read.boxes, read.vocabulary),
-            "labels_of_other_classes": _count_unknown(read.labels, read.vocabulary),
         }
         return cls(
             replace(read, boxes=boxes),
-            bare=~annotated_images(read),
-            counts=counts,
+            bare=bare,
+            counts=counts | unknown,
             notes=notes,
             sizes=read_image_sizes(options.image_sizes) if options.image_sizes else None,
             images=open_images(*options.images) if options.images else None,
@@ -114,11 +117,12 @@ class Dataset:
 
 
 def _treat(boxes: BoxTable, policy: ReadPolicy) -> tuple[BoxTable, int]:
-    """Return the boxes that a policy leaves, and how many of them it cut to the image."""
+    """Return the boxes that a policy leaves, in place, and how many of them it cut to the image."""
     if policy != "clip":
-        return check_boxes(boxes, policy), 0
+        return check_boxes(boxes, policy, in_place=True), 0
     outside = np.asarray(((boxes.boxes < 0) | (boxes.boxes > 1)).any(axis=1))
-    numbered = check_boxes(replace(boxes, rows=np.arange(len(boxes))), policy)
+    numbered = replace(boxes, rows=np.arange(len(boxes)))
+    numbered = check_boxes(numbered, policy, in_place=True)
     kept = numbered.rows
     return replace(numbered, rows=boxes.rows[kept]), int(np.count_nonzero(outside[kept]))
 

@@ -26,7 +26,7 @@ def read_boxes(path: Path, policy: ReadPolicy = "error") -> BoxTable:
     boxes = BoxTable.of(
         Source(path), table.lines, **ids(table), boxes=corners(table), group_of=group_of
     )
-    return check_boxes(boxes, policy)
+    return check_boxes(boxes, policy, in_place=True)
 
 
 def read_image_labels(path: Path) -> ImageLabelTable:

@@ -40,7 +40,7 @@ class SplitPlan:
     expand: bool = False
     expected: Mapping[str, int] = field(default_factory=dict)
 
-    def apply(self, split: Annotations, bare: BoolArray) -> Annotations:
+    def apply(self, split: Annotations, bare: BoolArray, *, in_place: bool = False) -> Annotations:
         """Return the part of a dataset that the plan names.
 
         Rows are expanded before those of other classes go: a class outside the vocabulary may
@@ -50,6 +50,7 @@ class SplitPlan:
             split: The dataset.
             bare: ``[I]``, the images to keep although nothing is known to be in them; others
                 without a row go.
+            in_place: Take the part in the dataset's own memory, as :meth:`BoxTable.select` does.
 
         Raises:
             MismatchError: If a list names none of the images, or the counts are not as expected.
@@ -58,9 +59,10 @@ class SplitPlan:
             if path is not None:
                 listed = _listed(split, path)
                 keep = listed == wanted
-                split, bare = keep_images(split, keep), bare[keep]
-        split = keep_classes(expand(split) if self.expand else split, split.vocabulary)
-        split = keep_images(split, annotated_images(split) | bare)
+                split, bare = keep_images(split, keep, in_place=in_place), bare[keep]
+        split = expand(split) if self.expand else split
+        split = keep_classes(split, split.vocabulary, in_place=in_place)
+        split = keep_images(split, annotated_images(split) | bare, in_place=in_place)
         refuse_other_counts(count_split(split), self.expected, self.output)
         return split
 

@@ -27,6 +27,8 @@ def assemble(
     labels: Sequence[ImageLabelTable],
     vocabulary: Vocabulary,
     hierarchy: Mapping[str, Any] | None = None,
+    *,
+    in_place: bool = False,
 ) -> Annotations:
     """Return all rows as one split, by image; sizes are unknown.
 
@@ -35,12 +37,13 @@ def assemble(
         labels: Tables of image-level labels; without any, the boxes are exhaustive.
         vocabulary: The classes, in their order.
         hierarchy: The tree that belongs to them.
+        in_place: Sort a table that is alone in its own memory, as :meth:`BoxTable.select` does.
     """
     tables: list[BoxTable | ImageLabelTable] = [*boxes, *labels]
     image_ids, images = _joined([table.image_ids for table in tables])
     return Annotations(
         image_ids=image_ids,
-        boxes=_boxes_of(boxes, image_ids, images[: len(boxes)]),
+        boxes=_boxes_of(boxes, image_ids, images[: len(boxes)], in_place=in_place),
         labels=_labels_of(labels, image_ids, images[len(boxes) :]),
         vocabulary=vocabulary,
         sizes=np.zeros((len(image_ids), 2), np.int32),
@@ -81,18 +84,33 @@ def with_labels(split: Annotations, labels: ImageLabelTable) -> Annotations:
     return replace(joined, sizes=sizes, expanded=split.expanded)
 
 
-def keep_classes(split: Annotations, vocabulary: Vocabulary) -> Annotations:
-    """Keep the rows of the vocabulary's classes; the images stay."""
+def keep_classes(
+    split: Annotations, vocabulary: Vocabulary, *, in_place: bool = False
+) -> Annotations:
+    """Keep the rows of the vocabulary's classes; the images stay.
+
+    Args:
+        split: Of any classes.
+        vocabulary: Those to keep.
+        in_place: Do it in the split's own memory, as :meth:`BoxTable.select` does.
+    """
+    labels = split.labels
     return replace(
         split,
-        boxes=_of_classes(split.boxes, vocabulary),
-        labels=None if split.labels is None else _of_classes(split.labels, vocabulary),
+        boxes=_of_classes(split.boxes, vocabulary, in_place=in_place),
+        labels=None if labels is None else _of_classes(labels, vocabulary, in_place=in_place),
         vocabulary=vocabulary,
     )
 
 
-def keep_images(split: Annotations, kept: BoolArray) -> Annotations:
-    """Keep the images of a mask ``[I]``, with their rows."""
+def keep_images(split: Annotations, kept: BoolArray, *, in_place: bool = False) -> Annotations:
+    """Keep some images, with their rows.
+
+    Args:
+        split: Of any images.
+        kept: ``[I]``, which to keep.
+        in_place: Do it in the split's own memory, as :meth:`BoxTable.select` does.
+    """
     if kept.all():
         return split
     image_ids = tuple(compress(split.image_ids, kept))
@@ -100,8 +118,8 @@ def keep_images(split: Annotations, kept: BoolArray) -> Annotations:
     return replace(
         split,
         image_ids=image_ids,
-        boxes=_of_images(split.boxes, image_ids, kept),
-        labels=None if labels is None else _of_images(labels, image_ids, kept),
+        boxes=_of_images(split.boxes, image_ids, kept, in_place=in_place),
+        labels=None if labels is None else _of_images(labels, image_ids, kept, in_place=in_place),
         sizes=split.sizes[kept],
     )
 
@@ -131,13 +149,17 @@ def _joined(sequences: Sequence[Sequence[str]]) -> tuple[Sequence[str], list[Int
 
 
 def _boxes_of(
-    tables: Sequence[BoxTable], image_ids: Sequence[str], images: Sequence[IntArray]
+    tables: Sequence[BoxTable],
+    image_ids: Sequence[str],
+    images: Sequence[IntArray],
+    *,
+    in_place: bool,
 ) -> BoxTable:
     if not tables:
         return _no_boxes(image_ids)
     placed = [_placed(*pair, image_ids) for pair in zip(tables, images, strict=True)]
     if len(placed) == 1:
-        return _by_image(placed[0])
+        return _by_image(placed[0], in_place=in_place)
     class_ids, labels = _joined([table.class_ids for table in tables])
     areas = [table.area for table in tables if table.area is not None]
     joined = BoxTable(
@@ -152,7 +174,7 @@ def _boxes_of(
         rows=np.concatenate([table.rows for table in tables]),
         area=np.concatenate(areas) if len(areas) == len(tables) else None,
     )
-    return _by_image(joined)
+    return _by_image(joined, in_place=True)
 
 
 def _no_boxes(image_ids: Sequence[str]) -> BoxTable:
@@ -198,7 +220,7 @@ def _labels_of(
         label=_chained(labels, [table.label for table in tables]),
         positive=np.concatenate([table.positive for table in tables]),
     )
-    return _by_image(joined)
+    return _by_image(joined, in_place=True)
 
 
 def _placed(table: _Table, places: IntArray, image_ids: Sequence[str]) -> _Table:
@@ -213,22 +235,24 @@ def _chained(places: Sequence[IntArray], columns: Sequence[NDArray[np.integer[An
     return np.concatenate([p[column] for p, column in zip(places, columns, strict=True)])
 
 
-def _by_image(table: _Table) -> _Table:
+def _by_image(table: _Table, *, in_place: bool) -> _Table:
     """Sort by image; the rows of an image keep their order."""
     if (table.image[1:] >= table.image[:-1]).all():
         return table
-    return table.select(np.argsort(table.image, kind="stable"))
+    return table.select(np.argsort(table.image, kind="stable"), in_place=in_place)
 
 
-def _of_classes(table: _Table, vocabulary: Vocabulary) -> _Table:
+def _of_classes(table: _Table, vocabulary: Vocabulary, *, in_place: bool) -> _Table:
     known = np.fromiter((name in vocabulary for name in table.class_ids), np.bool_)
     if known.all():
         return table
-    rows = table.select(known[table.label])
+    rows = table.select(known[table.label], in_place=in_place)
     class_ids = tuple(name for name in table.class_ids if name in vocabulary)
     return replace(rows, class_ids=class_ids, label=(known.cumsum() - 1)[rows.label])
 
 
-def _of_images(table: _Table, image_ids: Sequence[str], kept: BoolArray) -> _Table:
-    rows = table.select(kept[table.image])
+def _of_images(
+    table: _Table, image_ids: Sequence[str], kept: BoolArray, *, in_place: bool
+) -> _Table:
+    rows = table.select(kept[table.image], in_place=in_place)
     return replace(rows, image_ids=image_ids, image=(kept.cumsum() - 1)[rows.image])

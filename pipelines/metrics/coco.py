@@ -27,7 +27,8 @@ class CocoFigures:
     """What COCO reports; NaN where there is nothing to find.
 
     AP is the mean over the IoU thresholds .50, .55, ..., .95, and the letters s, m and l stand for
-    objects below 32 x 32 pixels, up to 96 x 96, and above.
+    objects below 32 x 32 pixels, up to 96 x 96, and above. R50, the recall at an IoU of .50, is not
+    among COCO's twelve.
     """
 
     AP: float
@@ -42,6 +43,7 @@ class CocoFigures:
     ARs: float
     ARm: float
     ARl: float
+    R50: float
 
 
 _NUM_FIGURES = len(fields(CocoFigures))
@@ -123,12 +125,19 @@ def _figures(precision: FloatArray, recall: FloatArray, iou: FloatArray) -> Coco
         return _mean(recall[:, _AREAS.index(area), limit])
 
     return CocoFigures(
-        _precision("all"),
-        _precision("all", slice(at[50], at[50] + 1)),
-        _precision("all", slice(at[75], at[75] + 1)),
-        *(_precision(area) for area in _AREAS[1:]),
-        *(_recall("all", limit) for limit in range(len(_LIMITS))),
-        *(_recall(area, at_most) for area in _AREAS[1:]),
+        AP=_precision("all"),
+        AP50=_precision("all", slice(at[50], at[50] + 1)),
+        AP75=_precision("all", slice(at[75], at[75] + 1)),
+        APs=_precision("small"),
+        APm=_precision("medium"),
+        APl=_precision("large"),
+        AR1=_recall("all", _LIMITS.index(1)),
+        AR10=_recall("all", _LIMITS.index(10)),
+        AR100=_recall("all", at_most),
+        ARs=_recall("small", at_most),
+        ARm=_recall("medium", at_most),
+        ARl=_recall("large", at_most),
+        R50=_mean(recall[at[50], _AREAS.index("all"), at_most]),
     )
 
 

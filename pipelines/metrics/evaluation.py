@@ -13,6 +13,7 @@ from pipelines.data.annotations import Annotations, BoxTable, ImageLabelTable
 from pipelines.data.predictions import PredictionTable
 from pipelines.data.tables import IntArray
 from pipelines.metrics.bootstrap import draw_samples
+from pipelines.metrics.coco import CocoFigures
 from pipelines.metrics.competition import Competition, Competitions
 from pipelines.metrics.detection_metrics import DetectionMetrics, Tally
 from pipelines.metrics.intake import DetectionIntake
@@ -73,6 +74,7 @@ class Evaluated:
         alone: With each group of classes on its own, where it was asked for.
         recalls: One for each k that was asked for.
         judgements: By class id, where they were to be kept.
+        coco: By class id, under the metric ``coco``.
     """
 
     metrics: DetectionMetrics
@@ -80,6 +82,7 @@ class Evaluated:
     alone: DetectionMetrics | None = None
     recalls: tuple[RecallAt, ...] = ()
     judgements: Mapping[str, Judgement] = field(default_factory=dict)
+    coco: Mapping[str, CocoFigures] = field(default_factory=dict)
 
 
 def evaluate_blocks(
@@ -114,7 +117,7 @@ def evaluate_blocks(
         judges = _Judges(rules, evaluation, competitions, protocol)
         for label, of_class in enumerate(truth.by_class(len(class_ids))):
             judges.judge(label, of_class, *intake.of_class(label))
-    return judges.finish(_count(truth, class_ids))
+    return judges.finish(count_annotations(truth, class_ids))
 
 
 def evaluate_table(
@@ -196,7 +199,8 @@ class _Judges:
         return self._judge(truth, found, competition.has_detections)
 
 
-def _count(truth: GroundTruth, class_ids: Sequence[str]) -> dict[str, ClassCounts]:
+def count_annotations(truth: GroundTruth, class_ids: Sequence[str]) -> dict[str, ClassCounts]:
+    """Count what is annotated of each class, given the boxes by class, and by image within it."""
     num_classes = len(class_ids)
     is_new = np.append(True, (np.diff(truth.label) != 0) | (np.diff(truth.image) != 0))
     columns = (

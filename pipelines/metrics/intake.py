@@ -15,7 +15,7 @@ from pipelines.data.predictions import PredictionTable
 from pipelines.data.tables import BoolArray, IntArray
 from pipelines.metrics.competition import Competition, ImageRanking
 from pipelines.metrics.joining import Detections, Evaluation, GroundTruth
-from pipelines.metrics.rules import Rules
+from pipelines.metrics.rules import Admission
 from pipelines.metrics.spool import KeyedSpool
 
 _RECORD = np.dtype([("row", np.int64), ("image", np.int32), ("score", "f8"), ("boxes", "f8", 4)])
@@ -25,21 +25,25 @@ class DetectionIntake:
     """The detections of an evaluation.
 
     Args:
-        rules: Decide which detections are dropped on the way in.
+        admission: Decides which detections are dropped on the way in.
         evaluation: The images and classes that count.
         truth: The boxes that count.
         annotations: Where these come from.
     """
 
     def __init__(
-        self, rules: Rules, evaluation: Evaluation, truth: GroundTruth, annotations: Annotations
+        self,
+        admission: Admission,
+        evaluation: Evaluation,
+        truth: GroundTruth,
+        annotations: Annotations,
     ) -> None:
-        self._rules, self._evaluation = rules, evaluation
+        self._admission, self._evaluation = admission, evaluation
         self._spool = KeyedSpool(_RECORD, len(evaluation.class_ids))
         self._rows = 0
         self._verified: IntArray | None = None
         if annotations.labels is not None:
-            chosen = rules.verifies(annotations.labels)
+            chosen = admission.verifies(annotations.labels)
             self._verified = evaluation.verified_pairs(truth, annotations.labels, chosen)
 
     def take(self, blocks: Iterable[PredictionTable], competitions: Sequence[Competition]) -> None:
@@ -51,7 +55,7 @@ class DetectionIntake:
         with closing(ImageRanking(len(self._evaluation.image_ids))) as ranking:
             for block in blocks:
                 found = self._evaluation.detections(block)
-                found = found.select(self._rules.is_valid(found.boxes))
+                found = found.select(self._admission.is_valid(found.boxes))
                 row = self._rows + np.arange(len(found.image))
                 self._rows += len(found.image)
                 for competition in competitions:

@@ -7,6 +7,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from pipelines.metrics.bootstrap import Interval
+from pipelines.metrics.coco import CocoFigures, mean_figures
 from pipelines.metrics.detection_metrics import DetectionMetrics
 from pipelines.metrics.evaluation import ClassCounts, Evaluated, Protocol
 from pipelines.metrics.groups import EvaluatedClasses
@@ -29,6 +30,7 @@ class GroupSummary:
         AP50_interval: Of the bootstrap samples, where they were asked for.
         mean_recall_interval: The same of the recall.
         recall_at: AR@k by k, where it was asked for.
+        coco: Means of COCO's figures, under the metric ``coco``.
     """
 
     group: str
@@ -39,6 +41,7 @@ class GroupSummary:
     AP50_interval: Interval | None
     mean_recall_interval: Interval | None
     recall_at: Mapping[int, RecallSummary]
+    coco: CocoFigures | None
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ class EvaluateReport:
         return [*rows, mean]
 
     def _summary(self, group: str, class_ids: Sequence[str]) -> GroupSummary:
-        counts = self.metrics.num_ground_truth
+        counts, coco = self.metrics.num_ground_truth, self.evaluated.coco
         return GroupSummary(
             group,
             classes=len(class_ids),
@@ -140,6 +143,7 @@ class EvaluateReport:
             AP50_interval=self.metrics.average_precision_interval(class_ids),
             mean_recall_interval=self.metrics.recall_interval(class_ids),
             recall_at={recall.k: recall.of(class_ids) for recall in self.evaluated.recalls},
+            coco=mean_figures(coco[class_id] for class_id in class_ids) if coco else None,
         )
 
 

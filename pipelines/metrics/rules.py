@@ -20,17 +20,8 @@ competed with these.
 """
 
 
-class Rules(ABC):
-    """The rules of a metric.
-
-    Attributes:
-        name: Of the metric.
-        recall_without_detections: The recall of a class that has ground truth and no detection; NaN
-            leaves it out of the mean.
-    """
-
-    name: ClassVar[str]
-    recall_without_detections: ClassVar[float]
+class Admission(ABC):
+    """What counts at all, before anything is judged."""
 
     @abstractmethod
     def image_ids(self, annotations: Annotations) -> Sequence[str]:
@@ -43,6 +34,19 @@ class Rules(ABC):
     @abstractmethod
     def is_valid(self, boxes: Floats) -> BoolArray:
         """Return ``[n]``: which boxes ``[n, 4]`` can be detections at all."""
+
+
+class Rules(Admission):
+    """The rules of a metric that judges every detection right or wrong.
+
+    Attributes:
+        name: Of the metric.
+        recall_without_detections: The recall of a class that has ground truth and no detection; NaN
+            leaves it out of the mean.
+    """
+
+    name: ClassVar[str]
+    recall_without_detections: ClassVar[float]
 
     @abstractmethod
     def worth(self, truth: GroundTruth) -> FloatArray:
