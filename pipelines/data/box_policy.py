@@ -151,10 +151,14 @@ def _repeated(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def _is_among(ordered: NDArray[np.uint64], values: NDArray[np.uint64]) -> BoolArray:
+    among = np.zeros(len(values), np.bool_)
     if not len(ordered):
-        return np.zeros(len(values), np.bool_)
-    place = np.searchsorted(ordered, values).clip(max=len(ordered) - 1)
-    return np.asarray(ordered[place] == values)
+        return among
+    for start in range(0, len(values), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        place = np.searchsorted(ordered, values[rows]).clip(max=len(ordered) - 1)
+        among[rows] = ordered[place] == values[rows]
+    return among
 
 
 def _same(table: BoxTable, some: IntArray, others: IntArray) -> BoolArray:

@@ -87,12 +87,9 @@ def with_labels(split: Annotations, labels: ImageLabelTable) -> Annotations:
 def keep_classes(
     split: Annotations, vocabulary: Vocabulary, *, in_place: bool = False
 ) -> Annotations:
-    """Keep the rows of the vocabulary's classes; the images stay.
+    """Keep the rows of the vocabulary's classes, ``in_place`` as in ``BoxTable.select``.
 
-    Args:
-        split: Of any classes.
-        vocabulary: Those to keep.
-        in_place: Do it in the split's own memory, as :meth:`BoxTable.select` does.
+    The images stay.
     """
     labels = split.labels
     return replace(
@@ -104,13 +101,7 @@ def keep_classes(
 
 
 def keep_images(split: Annotations, kept: BoolArray, *, in_place: bool = False) -> Annotations:
-    """Keep some images, with their rows.
-
-    Args:
-        split: Of any images.
-        kept: ``[I]``, which to keep.
-        in_place: Do it in the split's own memory, as :meth:`BoxTable.select` does.
-    """
+    """Keep the images of a mask ``[I]`` and their rows, ``in_place`` as in ``BoxTable.select``."""
     if kept.all():
         return split
     image_ids = tuple(compress(split.image_ids, kept))

@@ -11,6 +11,7 @@ import pytest
 
 from pipelines.data import presets
 from pipelines.data.annotation_sources import OpenImagesSource
+from pipelines.data.box_policy import ReadPolicy
 from pipelines.data.dataset import PrepareOptions
 from pipelines.data.index import open_index
 from pipelines.data.split_plans import SplitPlan
@@ -187,6 +188,23 @@ def test_splits_share_one_reading(source: OpenImagesSource, tmp_path: Path) -> N
     assert [labels.class_ids[label] for label in labels.label] == ["cat", "cat"]
     assert labels.positive.tolist() == [False, True]  # no pet, so no cat
     assert [open_index(p.output).annotations.expanded for p in (val, train)] == [True, False]
+
+
+@pytest.mark.parametrize("policy", ["drop", "clip"])
+def test_a_split_is_the_same_alone(
+    source: OpenImagesSource, tmp_path: Path, policy: ReadPolicy
+) -> None:
+    """Each split of one reading is, byte for byte, what it is if nothing else is prepared."""
+    unsorted, ids = source.boxes[0], tmp_path / "ids.txt"
+    unsorted.write_text(f"{unsorted.read_text()}k,cat,0.5,1.5,0,1,0\ni,cat,0.5,0.5,0,1,0\n")
+    ids.write_text("k\n")
+    source, options = replace(source, boxes=(unsorted,)), PrepareOptions(policy)
+    plans = presets.oi_500(ids, tmp_path / "out", any_counts=True)
+
+    together = [r.output.read_bytes() for r in prepare_splits(source, plans, options)]
+    alone = [prepare_splits(source, [plan], options, overwrite=True)[0] for plan in plans]
+
+    assert [report.output.read_bytes() for report in alone] == together
 
 
 def test_a_list_of_other_images_is_refused(source: OpenImagesSource, tmp_path: Path) -> None:

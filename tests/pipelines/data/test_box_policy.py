@@ -108,7 +108,7 @@ def test_a_copy_agrees_in_everything() -> None:
 @given(st.lists(rows, max_size=12))
 @pytest.mark.parametrize("shared_digest", [False, True])
 def test_copies_are_those_that_a_set_finds(shared_digest: bool, drawn: list[Any]) -> None:
-    """They are exact even if all boxes have one digest."""
+    """They are exact even if all boxes have one digest, and whatever is computed at once."""
     table = _table(drawn)
     seen: set[Any] = set()
     expected = []
@@ -117,6 +117,7 @@ def test_copies_are_those_that_a_set_finds(shared_digest: bool, drawn: list[Any]
         seen.add(row)
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(box_policy, "_ROWS_AT_ONCE", 5)
         if shared_digest:
             patch.setattr(box_policy, "_digests", lambda table: np.zeros(len(table), np.uint64))
         assert box_faults(table).duplicate.tolist() == expected
@@ -169,6 +170,20 @@ def test_treated_boxes_have_no_fault(drawn: list[Any], policy: BoxPolicy) -> Non
     again = check_boxes(treated, policy)
     np.testing.assert_array_equal(again.boxes, treated.boxes)
     assert again.rows.tolist() == treated.rows.tolist()
+
+
+@given(st.lists(rows, max_size=8), st.sampled_from(MENDING))
+def test_treating_in_place_changes_only_where(drawn: list[Any], policy: BoxPolicy) -> None:
+    """The boxes are the same bit for bit; without it, the table stays as it was."""
+    table, owned = _table(drawn), _table(drawn)
+
+    copied = check_boxes(table, policy)
+    moved = check_boxes(owned, policy, in_place=True)
+
+    assert moved.boxes.tobytes() == copied.boxes.tobytes()
+    assert moved.rows.tolist() == copied.rows.tolist()
+    assert table.boxes.tobytes() == _table(drawn).boxes.tobytes()
+    assert np.shares_memory(moved.boxes, owned.boxes) == bool(len(moved))
 
 
 @given(st.tuples(st.floats(0, 1), st.floats(0, 1e-5) | st.just(1e-12)), st.integers(1, 20_000))

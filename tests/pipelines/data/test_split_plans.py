@@ -77,6 +77,21 @@ def test_lists_keep_and_leave_out(split: Annotations, tmp_path: Path) -> None:
     assert len(found.labels) == 0
 
 
+def test_a_part_may_take_the_memory_of_the_whole(split: Annotations, tmp_path: Path) -> None:
+    """Rows that are taken in place are not copied; otherwise the dataset serves other plans."""
+    exclude = tmp_path / "exclude"
+    exclude.write_text("j\n")
+    plan, bare = SplitPlan(tmp_path / "index", None, exclude), ~annotated_images(split)
+
+    copied = plan.apply(split, bare)
+    assert not np.shares_memory(copied.boxes.boxes, split.boxes.boxes)
+
+    moved = plan.apply(split, bare, in_place=True)
+    assert moved.boxes.boxes.tolist() == copied.boxes.boxes.tolist()
+    for name in ("boxes", "group_of", "source", "rows"):
+        assert np.shares_memory(getattr(moved.boxes, name), getattr(split.boxes, name)), name
+
+
 def test_only_expected_counts_matter() -> None:
     """Counts that nobody expects are not looked at."""
     refuse_other_counts({"boxes": 1, "images": 2}, {"images": 2}, Path("index"))

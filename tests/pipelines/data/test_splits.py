@@ -125,6 +125,24 @@ def test_kept_classes_keep_their_rows() -> None:
     assert annotated_images(keep_classes(split, CLASSES.subset([0]))).tolist() == [False, False]
 
 
+@given(rows_of_a_file, rows_of_a_file)
+def test_parts_are_the_same_in_place(first: list[Row], labelled: list[Row]) -> None:
+    """Sorting and taking parts in memory that nobody else holds gives what copies give."""
+    wanted = Vocabulary(("b", "c"), ("B", "C"))
+    splits = []
+    for in_place in (False, True):
+        tables = [boxes_of("x", first)], [labels_of(labelled)]
+        split = assemble(*tables, CLASSES, in_place=in_place)
+        kept = np.array([image in "prs" for image in split.image_ids], np.bool_)
+        split = keep_images(split, kept, in_place=in_place)
+        splits.append(keep_classes(split, wanted, in_place=in_place))
+
+    copied, moved = splits
+    assert rows(moved) == rows(copied)
+    assert told(moved) == told(copied)
+    assert moved.boxes.boxes.tolist() == copied.boxes.boxes.tolist()
+
+
 def test_expanding_twice_is_expanding_once() -> None:
     """A split knows that it is expanded; without a hierarchy it cannot be."""
     split = assemble([boxes_of("x", [("p", "a")])], [labels_of([("p", "a")])], CLASSES, TREE)
