@@ -21,6 +21,7 @@ from pipelines.drawing import montage
 from pipelines.evaluate import GroundTruth, evaluate_detector
 from pipelines.export import export_head
 from pipelines.extract import extract_weights
+from pipelines.metrics.scorer import Scoring
 from pipelines.predict import predict_images
 from pipelines.storage import atomic_path
 from pipelines.train import train_detector
@@ -141,7 +142,7 @@ def _train_and_score(
             head,
             [split.images],
             GroundTruth(split.boxes, split.labels, world.hierarchy),
-            classes=group,
+            scoring=Scoring(classes=group),
             batch_size=16,
             on_progress=partial(on_progress, f"evaluate {title} on {group} classes"),
         )

@@ -27,10 +27,10 @@ from pipelines.metrics.checks import (
     refuse_missing,
     refuse_pixels,
 )
-from pipelines.metrics.evaluation import PLAIN, Protocol
+from pipelines.metrics.evaluation import Protocol
 from pipelines.metrics.groups import EvaluatedClasses, choose_classes, classes_of_head
 from pipelines.metrics.report import EvaluateReport
-from pipelines.metrics.scorer import Scorer, refuse_unjudged
+from pipelines.metrics.scorer import PLAIN_SCORING, Scoring
 from pipelines.models.checkpoints import load_detector
 from pipelines.models.inference import ImageDetections, detect
 
@@ -91,10 +91,7 @@ def evaluate_detector(
     images: Sequence[Path],
     truth: GroundTruth,
     *,
-    metric: Metric = "oid",
-    classes: str = "all",
-    group_of_weight: float = 1.0,
-    protocol: Protocol = PLAIN,
+    scoring: Scoring = PLAIN_SCORING,
     device: str = "auto",
     batch_size: int = 4,
     predictions: Path | None = None,
@@ -107,14 +104,10 @@ def evaluate_detector(
         head: Exported from it.
         images: Folders or archives; none if the ground truth is an index that knows its images.
         truth: The annotation files.
-        metric: ``oid`` (Open Images challenge), ``aewtn-release`` (the release's variant) or
-            ``coco``.
-        classes: Which of the head's classes to detect and evaluate; classes that are left out do
-            not compete.
-        group_of_weight: What a group of objects is worth (``oid``).
-        protocol: How many detections of an image count, by default as many as training set, and
-            what else is asked for. In a joint evaluation each group of classes is detected with so
-            many places of its own, of which the best of all compete again.
+        scoring: What is detected and scored, and how; classes that are left out do not compete. By
+            default as many detections of an image count as training set. In a joint evaluation each
+            group of classes is detected with so many places of its own, of which the best of all
+            compete again.
         device: ``auto``, ``cpu``, ``cuda``, ...
         batch_size: Images a pass.
         predictions: Write the detections here, as an Open Images challenge CSV.
@@ -123,12 +116,11 @@ def evaluate_detector(
     Raises:
         WTNError: For inputs that are bad or do not belong together.
     """
-    refuse_unjudged(metric, protocol)
     full = DetectionHead.load(head)
-    rows = choose_rows(classes, full.vocabulary, full.groups)
+    rows = choose_rows(scoring.classes or "all", full.vocabulary, full.groups)
     annotations = truth.load()
     evaluated = classes_of_head(full, rows, annotations)
-    if protocol.joint:
+    if scoring.protocol.joint:
         evaluated.require_seen_and_novel()
     refuse_disjoint(evaluated.vocabulary, annotations)
     refuse_pixels(annotations)
@@ -136,7 +128,7 @@ def evaluate_detector(
     refuse_missing(annotations.image_ids, store)
     target = resolve_device(device)
     model = load_detector(checkpoint, full.subset(rows)).to(target)
-    protocol = _prepare(model, evaluated, protocol)
+    scoring = replace(scoring, protocol=_prepare(model, evaluated, scoring.protocol))
     stream = ((image_id, store.read(image_id)) for image_id in annotations.image_ids)
     found = _watched(
         detect(model, stream, target, batch_size), len(annotations.image_ids), on_progress
@@ -145,53 +137,45 @@ def evaluate_detector(
     blocks = detected_blocks(found, evaluated.vocabulary.ids, sizes)
     if predictions is not None:
         blocks = saved_blocks(blocks, predictions)
-    scorer = Scorer(metric, group_of_weight, lambda ids: ImageSizes.from_mapping(sizes).of(ids))
-    return scorer.report(annotations, blocks, evaluated, protocol)
+    return scoring.report(
+        annotations, blocks, evaluated, lambda ids: ImageSizes.from_mapping(sizes).of(ids)
+    )
 
 
 def evaluate_predictions(
     predictions: Path,
     truth: GroundTruth,
     *,
-    metric: Metric = "oid",
-    classes: str | None = None,
+    scoring: Scoring = PLAIN_SCORING,
     head: Path | None = None,
     seen_classes: Path | None = None,
-    group_of_weight: float = 1.0,
     image_sizes: str | None = None,
-    protocol: Protocol = PLAIN,
 ) -> EvaluateReport:
     """Score a file of predictions, which may be larger than memory.
 
     Args:
         predictions: Open Images challenge CSV: ImageID,LabelName,Score,XMin,XMax,YMin,YMax.
         truth: The annotation files.
-        metric: As for :func:`evaluate_detector`.
-        classes: The classes to evaluate: a class file, or a group of the head's; without it, all
-            that have boxes.
+        scoring: What is scored, and how; by default all detections of an image count.
         head: Tells which class is seen and which is novel.
         seen_classes: A class file that tells it in place of a head.
-        group_of_weight: What a group of objects is worth (``oid``).
         image_sizes: For ``aewtn-release`` and ``coco``, which count in pixels: ``WIDTHxHEIGHT`` for
             all images, or a file of ``ImageID,height,width`` lines; not needed for an index that
             knows them.
-        protocol: How many detections of an image count, by default all, and what else is asked for.
 
     Raises:
         WTNError: For inputs that are bad or do not belong together.
     """
-    refuse_unjudged(metric, protocol)
     annotations = truth.load()
-    evaluated = choose_classes(annotations, classes, head, seen_classes)
+    evaluated = choose_classes(annotations, scoring.classes, head, seen_classes)
     refuse_disjoint(evaluated.vocabulary, annotations)
-    if protocol.joint:
+    if scoring.protocol.joint:
         evaluated.require_seen_and_novel()
-    sizes = _image_sizes(image_sizes, metric, annotations)
-    scorer = Scorer(metric, group_of_weight, sizes.of)
+    sizes = _image_sizes(image_sizes, scoring.metric, annotations)
     blocks = blocks_of_images(
         iter_predictions(predictions), annotations.image_ids, predictions, annotations.boxes.origin
     )
-    return scorer.report(annotations, blocks, evaluated, protocol)
+    return scoring.report(annotations, blocks, evaluated, sizes.of)
 
 
 def _prepare(model: GeneralizedRCNN, classes: EvaluatedClasses, protocol: Protocol) -> Protocol:

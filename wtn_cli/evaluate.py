@@ -2,117 +2,66 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, get_args
-
-import typer
+from typing import TYPE_CHECKING, get_args
 
 from pipelines.config import Metric
 from pipelines.errors import ConfigError
 from wtn_cli import console, evaluation_tables
-from wtn_cli.options import AsJson, BatchSize, Device
+from wtn_cli.evaluate_options import (
+    BatchSize,
+    Bootstrap,
+    Boxes,
+    Checkpoint,
+    Classes,
+    DetectionsPerImage,
+    Device,
+    GroupOfWeight,
+    Head,
+    Hierarchy,
+    ImageLabels,
+    Images,
+    ImageSizes,
+    Joint,
+    MetricName,
+    PerClass,
+    PlotClass,
+    Plots,
+    Predictions,
+    RecallAt,
+    SavePredictions,
+    Seed,
+    SeenClasses,
+)
+from wtn_cli.options import AsJson
 
-Boxes = Annotated[
-    Path, typer.Option(help="The ground truth: Open Images box CSV, or an index by: wtn prepare")
-]
-Checkpoint = Annotated[Path | None, typer.Option(help="A detector made by: wtn train")]
-Head = Annotated[Path | None, typer.Option(help="Its head, made by: wtn export-head")]
-Images = Annotated[
-    list[Path] | None,
-    typer.Option(
-        metavar="PATH",
-        help="Folder, zip or tar of `<ImageID>.jpg`, several times if needed; an index may know "
-        "its own.",
-    ),
-]
-Predictions = Annotated[
-    Path | None,
-    typer.Option(
-        help="Score this file instead of a detector: "
-        "ImageID, LabelName, Score, XMin, XMax, YMin, YMax."
-    ),
-]
-ImageLabels = Annotated[
-    Path | None,
-    typer.Option(help="Verified image-level labels CSV; without it, boxes are exhaustive."),
-]
-Hierarchy = Annotated[
-    Path | None,
-    typer.Option(
-        help="Hierarchy JSON; expands boxes and labels, and tells novel classes above seen ones."
-    ),
-]
-MetricName = Annotated[
-    str,
-    typer.Option(help="oid (Open Images challenge), aewtn-release (the paper's code) or coco."),
-]
-Classes = Annotated[
-    str | None,
-    typer.Option(
-        metavar="GROUP|FILE",
-        help="Detect and score only these: all, seen, novel, other, detection, or a file.",
-    ),
-]
-SeenClasses = Annotated[
-    Path | None,
-    typer.Option(help="With --predictions and no --head: class file of the seen; others novel."),
-]
-GroupOfWeight = Annotated[float, typer.Option(min=0.0, help="Worth of a group-of box under oid.")]
-ImageSizes = Annotated[
-    str | None,
-    typer.Option(help="Pixels of --predictions: WIDTHxHEIGHT, or a sizes file; not for oid."),
-]
-RecallAt = Annotated[
-    list[int] | None,
-    typer.Option(
-        min=1, metavar="K", help="Report AR@K of the K best of each image; several times if needed."
-    ),
-]
-Joint = Annotated[
-    bool,
-    typer.Option(
-        "--joint",
-        metavar="",
-        help="Let novel classes compete with seen ones, and report both beside each alone.",
-    ),
-]
-Bootstrap = Annotated[
-    int, typer.Option(min=0, metavar="N", help="95 % intervals from N samples of the images.")
-]
-Seed = Annotated[int, typer.Option(min=0, help="Of the bootstrap samples.")]
-PerClass = Annotated[Path | None, typer.Option(help="Write a CSV with one row a class.")]
-SavePredictions = Annotated[
-    Path | None, typer.Option(help="Write the detections as a challenge CSV.")
-]
-DetectionsPerImage = Annotated[
-    int | None,
-    typer.Option(
-        "--max-detections", min=1, help="Count so many an image (run's setting; all of a file)."
-    ),
-]
+if TYPE_CHECKING:
+    from pipelines.metrics.report import EvaluateReport
 
 
 def evaluate(
     boxes: Boxes,
+    image_labels: ImageLabels = None,
+    hierarchy: Hierarchy = None,
     checkpoint: Checkpoint = None,
     head: Head = None,
     images: Images = None,
+    batch_size: BatchSize = 4,
+    device: Device = "auto",
     predictions: Predictions = None,
-    image_labels: ImageLabels = None,
-    hierarchy: Hierarchy = None,
+    seen_classes: SeenClasses = None,
+    image_sizes: ImageSizes = None,
     metric: MetricName = "oid",
     classes: Classes = None,
-    seen_classes: SeenClasses = None,
     group_of_weight: GroupOfWeight = 1.0,
-    image_sizes: ImageSizes = None,
     detections_per_image: DetectionsPerImage = None,
     recall_at: RecallAt = None,
     joint: Joint = False,
     bootstrap: Bootstrap = 0,
     seed: Seed = 0,
     per_class: PerClass = None,
+    plots: Plots = None,
+    plot_class: PlotClass = None,
     save_predictions: SavePredictions = None,
-    device: Device = "auto",
-    batch_size: BatchSize = 4,
     as_json: AsJson = False,
 ) -> None:
     """Compute AP50 by class, and its mean over seen, novel and other classes.
@@ -126,23 +75,23 @@ def evaluate(
     from pipelines.evaluate import GroundTruth, evaluate_detector, evaluate_predictions
     from pipelines.metrics.evaluation import Protocol
     from pipelines.metrics.report import write_per_class
+    from pipelines.metrics.scorer import Scoring
 
     _refuse_mixed(predictions, (checkpoint, images, save_predictions), (image_sizes, seen_classes))
-    chosen, truth = _metric(metric), GroundTruth(boxes, image_labels, hierarchy)
-    protocol = Protocol(
-        detections_per_image, joint, tuple(dict.fromkeys(recall_at or ())), bootstrap, seed
-    )
+    _refuse_unplotted(plots, plot_class)
+    truth = GroundTruth(boxes, image_labels, hierarchy)
+    at = tuple(dict.fromkeys(recall_at or ()))
+    plotted = None if plots is None else tuple(plot_class or ())
+    protocol = Protocol(detections_per_image, joint, at, bootstrap, seed, plotted)
+    scoring = Scoring(_metric(metric), classes, group_of_weight, protocol)
     if predictions is not None:
         report = evaluate_predictions(
             predictions,
             truth,
-            metric=chosen,
-            classes=classes,
+            scoring=scoring,
             head=head,
             seen_classes=seen_classes,
-            group_of_weight=group_of_weight,
             image_sizes=image_sizes,
-            protocol=protocol,
         )
     else:
         with console.progress("detect") as bar:
@@ -150,21 +99,34 @@ def evaluate(
                 *_required(images, checkpoint=checkpoint, head=head),
                 images or (),
                 truth,
-                metric=chosen,
-                classes=classes or "all",
-                group_of_weight=group_of_weight,
-                protocol=protocol,
+                scoring=scoring,
                 device=device,
                 batch_size=batch_size,
                 predictions=save_predictions,
                 on_progress=bar.update,
             )
-    if as_json:
-        console.emit_json(evaluation_tables.as_json(report))
-    else:
-        evaluation_tables.show(report)
+    evaluation_tables.emit(report, as_json=as_json)
     if per_class is not None:
         write_per_class(report, per_class)
+    if plots is not None:
+        _plot(report, plots)
+
+
+def _refuse_unplotted(plots: Path | None, plot_class: Sequence[str] | None) -> None:
+    """Refuse plots that cannot be drawn before anything is detected."""
+    if plots is not None:
+        from pipelines.metrics.plots import require_matplotlib
+
+        require_matplotlib()
+    elif plot_class:
+        raise ConfigError("--plot-class needs --plots", mend="Name a folder with --plots.")
+
+
+def _plot(report: "EvaluateReport", folder: Path) -> None:
+    from pipelines.metrics.plots import plot_report
+
+    for path in plot_report(report, folder):
+        console.note(f"drew {path}")
 
 
 def _refuse_mixed(

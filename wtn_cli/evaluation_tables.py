@@ -13,7 +13,15 @@ _COCO_PRECISIONS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 _COCO_RECALLS = ("AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 
 
-def as_json(report: "EvaluateReport") -> dict[str, object]:
+def emit(report: "EvaluateReport", *, as_json: bool) -> None:
+    """Print the report, for a program or for a person."""
+    if as_json:
+        console.emit_json(as_facts(report))
+    else:
+        show(report)
+
+
+def as_facts(report: "EvaluateReport") -> dict[str, object]:
     """Return the report by name."""
     protocol = report.protocol
     facts: dict[str, object] = {

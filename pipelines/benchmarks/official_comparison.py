@@ -16,6 +16,7 @@ from pipelines.data.image_sizes import parse_image_sizes
 from pipelines.evaluate import GroundTruth, evaluate_predictions
 from pipelines.metrics.open_images import open_images_metric
 from pipelines.metrics.release import release_metric
+from pipelines.metrics.scorer import Scoring
 
 Figures: TypeAlias = Mapping[str, float]  # average precision by class id
 
@@ -99,7 +100,7 @@ def evaluate_files(metric: Metric, files: EvaluationFiles) -> Figures:
     report = evaluate_predictions(
         files.predictions,
         GroundTruth(files.boxes, files.image_labels),
-        metric=metric,
+        scoring=Scoring(metric),
         image_sizes=None if metric == "oid" else files.image_sizes,
     )
     return dict(report.metrics.average_precision)

@@ -21,7 +21,10 @@ from pipelines.metrics.joining import Detections, Evaluation, GroundTruth
 from pipelines.metrics.judgement import Judgement
 from pipelines.metrics.recall import RecallAt, RecallCounts
 from pipelines.metrics.rules import Rules
+from pipelines.metrics.score_counts import ScoreCounts
 from pipelines.vocabulary import Vocabulary
+
+_PLOTTED_CLASSES = 8  # as many as a key of curves can name
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ class Protocol:
         recall_at: The k of each AR@k.
         bootstrap: Samples of the images, for confidence intervals.
         seed: Of the samples.
-        keep_judgements: Keep every judged detection in memory.
+        plotted: Classes whose judged detections are kept for their curves; empty chooses the eight
+            with the most boxes, and None keeps nothing and counts no scores.
     """
 
     detections_per_image: int | None = None
@@ -43,7 +47,7 @@ class Protocol:
     recall_at: tuple[int, ...] = ()
     bootstrap: int = 0
     seed: int = 0
-    keep_judgements: bool = False
+    plotted: tuple[str, ...] | None = None
 
 
 PLAIN = Protocol()
@@ -73,7 +77,8 @@ class Evaluated:
         counts: By class id.
         alone: With each group of classes on its own, where it was asked for.
         recalls: One for each k that was asked for.
-        judgements: By class id, where they were to be kept.
+        judgements: By class id, of the classes to be plotted.
+        scores: Of right and wrong detections of all classes, where there is something to plot.
         coco: By class id, under the metric ``coco``.
     """
 
@@ -82,6 +87,7 @@ class Evaluated:
     alone: DetectionMetrics | None = None
     recalls: tuple[RecallAt, ...] = ()
     judgements: Mapping[str, Judgement] = field(default_factory=dict)
+    scores: ScoreCounts | None = None
     coco: Mapping[str, CocoFigures] = field(default_factory=dict)
 
 
@@ -114,10 +120,11 @@ def evaluate_blocks(
     )
     with closing(DetectionIntake(rules, evaluation, truth, annotations)) as intake:
         intake.take(blocks, competitions.distinct)
-        judges = _Judges(rules, evaluation, competitions, protocol)
+        counts = count_annotations(truth, class_ids)
+        judges = _Judges(rules, evaluation, competitions, protocol, _plotted(protocol, counts))
         for label, of_class in enumerate(truth.by_class(len(class_ids))):
             judges.judge(label, of_class, *intake.of_class(label))
-    return judges.finish(count_annotations(truth, class_ids))
+    return judges.finish(counts)
 
 
 def evaluate_table(
@@ -143,6 +150,7 @@ class _Judges:
         evaluation: The images and classes that count.
         competitions: Decided, now that all detections are known.
         protocol: What is asked for.
+        plotted: Classes whose judgements are kept.
     """
 
     def __init__(
@@ -151,6 +159,7 @@ class _Judges:
         evaluation: Evaluation,
         competitions: Competitions,
         protocol: Protocol,
+        plotted: frozenset[str],
     ) -> None:
         self._rules, self._class_ids = rules, evaluation.class_ids
         self._competitions, self._protocol = competitions, protocol
@@ -163,15 +172,19 @@ class _Judges:
             Tally(rules.name, rules.recall_without_detections, self._samples) for _ in range(2)
         )
         self._at: dict[int, dict[str, RecallCounts]] = {k: {} for k in competitions.at}
+        self._plotted = plotted
         self._judgements: dict[str, Judgement] = {}
+        self._scores = None if protocol.plotted is None else ScoreCounts()
 
     def judge(self, label: int, truth: GroundTruth, found: Detections, row: IntArray) -> None:
         """Judge one class in every way; ``row`` counts the detections as they came."""
         class_id = self._class_ids[label]
         judged = self._judged(self._competitions.together, truth, found, row)
         self._together.add(class_id, judged)
-        if self._protocol.keep_judgements:
+        if class_id in self._plotted:
             self._judgements[class_id] = judged
+        if self._scores is not None:
+            self._scores.add(judged)
         if self._protocol.joint:
             own = self._competitions.alone[label]
             self._alone.add(class_id, self._judged(own, truth, found, row))
@@ -189,6 +202,7 @@ class _Judges:
             self._alone.finish() if self._protocol.joint else None,
             tuple(RecallAt(k, by_class) for k, by_class in self._at.items()),
             self._judgements,
+            self._scores,
         )
 
     def _judged(
@@ -197,6 +211,13 @@ class _Judges:
         if competition.is_full:
             found = found.select(competition.admits(found, row))
         return self._judge(truth, found, competition.has_detections)
+
+
+def _plotted(protocol: Protocol, counts: Mapping[str, ClassCounts]) -> frozenset[str]:
+    if protocol.plotted is None:
+        return frozenset()
+    by_boxes = sorted(counts, key=lambda class_id: -counts[class_id].boxes)
+    return frozenset(protocol.plotted or by_boxes[:_PLOTTED_CLASSES])
 
 
 def count_annotations(truth: GroundTruth, class_ids: Sequence[str]) -> dict[str, ClassCounts]:

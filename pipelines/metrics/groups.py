@@ -9,7 +9,7 @@ from pipelines.artifacts import DetectionHead
 from pipelines.data.annotations import Annotations
 from pipelines.data.class_choice import GROUPS, choose_rows
 from pipelines.data.class_files import read_subset
-from pipelines.errors import ConfigError
+from pipelines.errors import ConfigError, did_you_mean
 from pipelines.vocabulary import ClassHierarchy, Vocabulary
 
 GROUP_ORDER = ("seen", "novel", "other")
@@ -48,6 +48,22 @@ class EvaluatedClasses:
                 by_group["novel ancestors"] = tuple(i for i in novel if i in above)
                 by_group["novel leaves"] = tuple(i for i in novel if i not in above)
         return {name: ids for name, ids in by_group.items() if ids} | {"all": self.vocabulary.ids}
+
+    def ids_of(self, chosen: Sequence[str]) -> tuple[str, ...]:
+        """Return the ids of classes that are named by id or by readable name.
+
+        Raises:
+            ConfigError: If there is no such class.
+        """
+        id_of = {name: class_id for class_id, name in self.vocabulary.name_of.items()}
+        unknown = [c for c in chosen if c not in self.vocabulary and c not in id_of]
+        if unknown:
+            raise ConfigError(
+                f"{unknown[0]!r} is not among the {len(self.vocabulary)} evaluated classes",
+                mend=did_you_mean(unknown[0], [*self.vocabulary.ids, *id_of])
+                or "Name a class by its id or its readable name.",
+            )
+        return tuple(c if c in self.vocabulary else id_of[c] for c in chosen)
 
     def require_seen_and_novel(self) -> None:
         """Raise ConfigError unless there are classes of both groups."""

@@ -9,15 +9,20 @@ nothing is left open and no display is needed.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipelines.data.tables import FloatArray
 from pipelines.drawing import COLOURS
 from pipelines.errors import ConfigError
-from pipelines.metrics.average_precision import PrecisionRecall, average_precision
+from pipelines.metrics.average_precision import (
+    PrecisionRecall,
+    average_precision,
+    precision_recall,
+)
+from pipelines.metrics.report import EvaluateReport
+from pipelines.metrics.score_counts import EDGES, ScoreCounts
 from pipelines.storage import atomic_path
 
 if TYPE_CHECKING:
@@ -25,7 +30,6 @@ if TYPE_CHECKING:
 
 _SIZE = (7.0, 4.5)  # inches
 _DPI = 150
-_BINS = 50
 
 
 def require_matplotlib() -> None:
@@ -36,6 +40,33 @@ def require_matplotlib() -> None:
         raise ConfigError(
             "plots need matplotlib", mend='Install it: pip install "wtn-cli[plots]"'
         ) from error
+
+
+def plot_report(report: EvaluateReport, folder: Path) -> list[Path]:
+    """Draw all three pictures of an evaluation that kept what they need; return their paths.
+
+    Args:
+        report: Of a protocol with ``plotted`` classes.
+        folder: Where ``precision-recall.png``, ``average-precision-by-frequency.png`` and
+            ``scores.png`` go.
+    """
+    assert report.evaluated.scores is not None
+    names = ("precision-recall", "average-precision-by-frequency", "scores")
+    paths = [folder / f"{name}.png" for name in names]
+    name_of, metrics = report.vocabulary.name_of, report.metrics
+    curves = {
+        name_of[class_id]: precision_recall(judged.score, judged.credit, judged.num_ground_truth)
+        for class_id, judged in report.judgements.items()
+        if judged.num_ground_truth > 0
+    }
+    plot_precision_recall(curves, paths[0])
+    boxes = [metrics.num_ground_truth[class_id] for class_id in report.vocabulary.ids]
+    precisions = [metrics.average_precision[class_id] for class_id in report.vocabulary.ids]
+    plot_average_precision_by_frequency(
+        np.array(boxes), np.array(precisions), report.groups, paths[1]
+    )
+    plot_scores(report.evaluated.scores, paths[2])
+    return paths
 
 
 def plot_precision_recall(curves: Mapping[str, PrecisionRecall], path: Path) -> None:
@@ -82,15 +113,14 @@ def plot_average_precision_by_frequency(
         axes.legend(fontsize="small")
 
 
-def plot_scores(
-    right: NDArray[np.floating[Any]], wrong: NDArray[np.floating[Any]], path: Path
-) -> None:
+def plot_scores(counts: ScoreCounts, path: Path) -> None:
     """Draw how many right and wrong detections have which score."""
-    bins = np.linspace(0, 1, _BINS + 1).tolist()
     with _figure(path) as axes:
-        for scores, name, colour in ((wrong, "wrong", "tab:red"), (right, "right", "tab:blue")):
-            label = f"{name} ({len(scores)})"
-            axes.hist(scores, bins=bins, histtype="step", color=colour, label=label)
+        for count, name, colour in (
+            (counts.wrong, "wrong", "tab:red"),
+            (counts.right, "right", "tab:blue"),
+        ):
+            axes.stairs(count, EDGES, color=colour, label=f"{name} ({count.sum()})")
         axes.set(yscale="log", xlabel="score", ylabel="detections", xlim=(0, 1))
         axes.legend(fontsize="small")
 

@@ -104,7 +104,7 @@ class EvaluateReport:
 
     @property
     def judgements(self) -> Mapping[str, Judgement]:
-        """The judged detections of each class, where the protocol keeps them."""
+        """The judged detections of the classes to be plotted."""
         return self.evaluated.judgements
 
     def by_group(self) -> list[GroupSummary]:

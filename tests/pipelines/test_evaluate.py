@@ -17,6 +17,7 @@ from pipelines.data.splits import expand
 from pipelines.errors import ConfigError, MismatchError
 from pipelines.evaluate import GroundTruth, evaluate_detector, evaluate_predictions
 from pipelines.metrics.evaluation import Protocol
+from pipelines.metrics.scorer import Scoring
 
 WriteIndex = Callable[..., Path]
 
@@ -58,9 +59,13 @@ def test_an_index_is_as_good_as_the_files(
 ) -> None:
     """It is expanded once, knows its labels and sizes, and gives the same figures."""
     files = GroundTruth(world.boxes, world.image_labels, world.hierarchy)
-    expected = evaluate_predictions(predictions, files, metric=metric, image_sizes="64x64")
+    expected = evaluate_predictions(
+        predictions, files, scoring=Scoring(metric), image_sizes="64x64"
+    )
 
-    report = evaluate_predictions(predictions, GroundTruth(index(expanded=expanded)), metric=metric)
+    report = evaluate_predictions(
+        predictions, GroundTruth(index(expanded=expanded)), scoring=Scoring(metric)
+    )
 
     assert repr(report.metrics) == repr(expected.metrics)
     assert report.counts == expected.counts
@@ -92,13 +97,17 @@ def test_a_joint_evaluation_is_that_of_its_predictions(
 
     detected = evaluate_detector(
         artifacts.checkpoint, artifacts.head, [world.images], truth,
-        protocol=protocol, predictions=saved,
+        scoring=Scoring(protocol=protocol), predictions=saved,
     )  # fmt: skip
     scored = evaluate_predictions(
-        saved, truth, classes="all", head=artifacts.head, protocol=protocol
+        saved, truth, scoring=Scoring(classes="all", protocol=protocol), head=artifacts.head
     )
     plain = evaluate_detector(
-        artifacts.checkpoint, artifacts.head, [world.images], truth, protocol=Protocol(3)
+        artifacts.checkpoint,
+        artifacts.head,
+        [world.images],
+        truth,
+        scoring=Scoring(protocol=Protocol(3)),
     )
 
     assert repr(detected.evaluated) == repr(scored.evaluated)
@@ -121,7 +130,7 @@ def test_alone_is_a_detector_of_that_group(
     joint, alone = (
         evaluate_detector(
             artifacts.checkpoint, artifacts.head, [world.images], truth,
-            classes=classes, protocol=Protocol(4, joint=classes == "all"),
+            scoring=Scoring(classes=classes, protocol=Protocol(4, joint=classes == "all")),
         )
         for classes in ("all", group)
     )  # fmt: skip
@@ -152,7 +161,9 @@ def test_predictions_beyond_the_limit_do_not_count(
     classes.write_text("\n".join(table.class_ids))
 
     limited, cut = (
-        evaluate_predictions(path, GroundTruth(world.boxes), classes=str(classes), protocol=p)
+        evaluate_predictions(
+            path, GroundTruth(world.boxes), scoring=Scoring(classes=str(classes), protocol=p)
+        )
         for path, p in ((predictions, Protocol(2)), (few, Protocol()))
     )
 
@@ -181,7 +192,9 @@ def test_a_joint_evaluation_without_groups_is_refused(
 ) -> None:
     """Nothing tells which classes are novel."""
     with pytest.raises(ConfigError, match="there is no seen one"):
-        evaluate_predictions(predictions, GroundTruth(world.boxes), protocol=Protocol(joint=True))
+        evaluate_predictions(
+            predictions, GroundTruth(world.boxes), scoring=Scoring(protocol=Protocol(joint=True))
+        )
 
 
 def test_labels_of_other_images_are_refused(
@@ -209,7 +222,7 @@ def test_predictions_are_saved_though_the_metric_fails(
     with pytest.raises(MismatchError, match="no"):
         evaluate_detector(
             artifacts.checkpoint, artifacts.head, [world.images], GroundTruth(world.boxes),
-            metric="aewtn-release", predictions=saved,
+            scoring=Scoring("aewtn-release"), predictions=saved,
         )  # fmt: skip
 
     assert len(read_predictions(saved)) > 0

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
 Wtn = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -105,3 +106,61 @@ def test_seen_classes_are_for_predictions(
 
     assert ended.returncode == 2
     assert "--seen-classes is for --predictions" in ended.stderr
+
+
+def test_plots_are_drawn(wtn: Wtn, files: tuple[object, ...], tmp_path: Path) -> None:
+    """Three pictures; a class for the curves is named by id or by name."""
+    folder = tmp_path / "plots"
+
+    ended = wtn(*files, "--plots", folder, "--plot-class", "/m/02")
+
+    assert ended.returncode == 0, ended.stderr
+    names = ["average-precision-by-frequency.png", "precision-recall.png", "scores.png"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    for path in folder.iterdir():
+        assert f"drew {path}" in ended.stderr
+        with Image.open(path) as image:
+            assert image.size == (1050, 675)
+
+
+def test_a_class_that_cannot_be_plotted_is_refused(
+    wtn: Wtn, files: tuple[object, ...], tmp_path: Path
+) -> None:
+    """The nearest one is named, and no folder is made."""
+    ended = wtn(*files, "--plots", tmp_path / "plots", "--plot-class", "/m/022")
+
+    assert ended.returncode == 2
+    assert "'/m/022' is not among the" in ended.stderr
+    assert "Did you mean '/m/02'?" in ended.stderr
+    assert not (tmp_path / "plots").exists()
+
+
+def test_a_class_needs_a_folder_of_plots(wtn: Wtn, files: tuple[object, ...]) -> None:
+    """The option alone would do nothing."""
+    ended = wtn(*files, "--plot-class", "/m/02")
+
+    assert ended.returncode == 2
+    assert "--plot-class needs --plots" in ended.stderr
+
+
+def test_coco_has_its_twelve_figures(wtn: Wtn, files: tuple[object, ...]) -> None:
+    """One box of three is found exactly enough; sizes in pixels decide which is small."""
+    coco = (*files, "--metric", "coco", "--image-sizes", "1000x1000")
+
+    shown, printed = wtn(*coco), wtn(*coco, "--json")
+
+    assert shown.returncode == 0, shown.stderr
+    for name in ("AP75", "APs", "AR100", "ARl"):
+        assert name in shown.stdout
+    everything = json.loads(printed.stdout)["groups"]["all"]
+    assert everything["AP50"] == everything["coco"]["AP50"] > 0
+    assert everything["coco"]["AP"] <= everything["coco"]["AP50"]
+    assert everything["coco"]["APs"] is None
+
+
+def test_coco_refuses_what_it_cannot_tell(wtn: Wtn, files: tuple[object, ...]) -> None:
+    """The message names a metric that can."""
+    ended = wtn(*files, "--metric", "coco", "--image-sizes", "9x9", "--bootstrap", 10)
+
+    assert ended.returncode == 2
+    assert "--metric oid" in ended.stderr

@@ -126,11 +126,24 @@ def test_annotations_are_counted(tables: Build) -> None:
 
 
 def test_judgements_are_kept_on_request(tables: Build) -> None:
-    """They hold what curves and histograms need; without the request nothing is held."""
+    """They hold what curves need; without the request nothing is held."""
     world = tables(BOXES, [("i", "novel", B, 0.8), ("i", "novel", A, 0.9)])
 
-    kept = world.evaluate(OID, ["novel"], Protocol(keep_judgements=True)).judgements["novel"]
+    kept = world.evaluate(OID, ["novel", "seen"], Protocol(plotted=("novel",))).judgements
 
-    assert (kept.score.tolist(), kept.credit.tolist()) == ([0.9, 0.8], [0.0, 1.0])
-    assert (kept.image.tolist(), kept.num_ground_truth) == ([0, 0], 2)
-    assert world.evaluate(OID, ["novel"], Protocol()).judgements == {}
+    assert list(kept) == ["novel"]
+    novel = kept["novel"]
+    assert (novel.score.tolist(), novel.credit.tolist()) == ([0.9, 0.8], [0.0, 1.0])
+    assert (novel.image.tolist(), novel.num_ground_truth) == ([0, 0], 2)
+    plain = world.evaluate(OID, ["novel"], Protocol())
+    assert (plain.judgements, plain.scores) == ({}, None)
+
+
+def test_scores_of_all_classes_are_counted(tables: Build) -> None:
+    """Right and wrong ones apart, in bins of 0.02; what is beyond 1 goes to the last bin."""
+    world = tables(BOXES, [("i", "novel", B, 0.81), ("i", "novel", A, 7.0)])
+
+    scores = world.evaluate(OID, ["novel", "seen"], Protocol(plotted=())).scores
+
+    assert scores.right.nonzero()[0].tolist() == [40]
+    assert scores.wrong.nonzero()[0].tolist() == [49]

@@ -15,6 +15,7 @@ from pipelines.metrics.plots import (
     plot_scores,
     require_matplotlib,
 )
+from pipelines.metrics.score_counts import ScoreCounts
 
 
 def _colours(path: Path) -> set[tuple[int, ...]]:
@@ -49,7 +50,10 @@ def test_classes_without_boxes_are_left_out(tmp_path: Path) -> None:
 
 def test_scores_may_be_missing(tmp_path: Path) -> None:
     """A detector that is never right has a picture too."""
-    plot_scores(np.empty(0), np.array([0.1, 0.2]), tmp_path / "scores.png")
+    counts = ScoreCounts()
+    counts.wrong[[5, 10]] = 1
+
+    plot_scores(counts, tmp_path / "scores.png")
 
     assert (214, 39, 40) in _colours(tmp_path / "scores.png")
 
