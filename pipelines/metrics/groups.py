@@ -35,16 +35,16 @@ class EvaluatedClasses:
     def members(self) -> dict[str, tuple[str, ...]]:
         """The class ids of each group that has any, and last those of all classes.
 
-        A novel class above a seen one is new as a label, not to the eye, so with a hierarchy the
-        novel classes are also given in two parts: ``novel ancestors`` and ``novel leaves``.
+        A novel class above a seen one is new as a label, not to the eye, so where a hierarchy tells
+        of some, the novel classes are also given in two parts: ``novel ancestors`` and ``novel
+        leaves``.
         """
         by_group: dict[str, tuple[str, ...]] = {}
         for group in GROUP_ORDER:
             pairs = zip(self.vocabulary.ids, self.groups, strict=True)
             by_group[group] = tuple(class_id for class_id, own in pairs if own == group)
-            if group == "novel" and self.above_seen is not None:
-                above = self.above_seen
-                novel = by_group[group]
+            novel, above = by_group[group], self.above_seen or ()
+            if group == "novel" and not set(novel).isdisjoint(above):
                 by_group["novel ancestors"] = tuple(i for i in novel if i in above)
                 by_group["novel leaves"] = tuple(i for i in novel if i not in above)
         return {name: ids for name, ids in by_group.items() if ids} | {"all": self.vocabulary.ids}

@@ -94,6 +94,8 @@ def plot_average_precision_by_frequency(
         groups: ``[K]``, ``seen``, ``novel``, ``other`` or ``unknown``.
         path: A PNG file.
     """
+    from matplotlib.ticker import LogFormatter
+
     names = np.array(groups)
     with _figure(path) as axes:
         for group in dict.fromkeys(names[boxes > 0].tolist()):
@@ -110,6 +112,8 @@ def plot_average_precision_by_frequency(
         axes.set(
             xscale="log", xlabel="boxes of the class", ylabel="AP50 in percent", ylim=(-2, 102)
         )
+        axes.xaxis.set_major_formatter(LogFormatter())  # 100, not 10 to the power of 2
+        axes.xaxis.set_minor_formatter(LogFormatter())
         axes.legend(fontsize="small")
 
 
