@@ -157,7 +157,7 @@ def evaluate_predictions(
         predictions: Open Images challenge CSV: ImageID,LabelName,Score,XMin,XMax,YMin,YMax.
         truth: The annotation files.
         scoring: What is scored, and how; by default all detections of an image count.
-        head: Tells which class is seen and which is novel.
+        head: Tells which class is seen and which is novel; its classes are scored.
         seen_classes: A class file that tells it in place of a head.
         image_sizes: For ``aewtn-release`` and ``coco``, which count in pixels: ``WIDTHxHEIGHT`` for
             all images, or a file of ``ImageID,height,width`` lines; not needed for an index that

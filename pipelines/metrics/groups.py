@@ -91,9 +91,10 @@ def choose_classes(
     """Return the classes on which a file of predictions is evaluated.
 
     Args:
-        annotations: The ground truth; without a choice, the classes with boxes are evaluated.
+        annotations: The ground truth; without a choice and a head, the classes with boxes are
+            evaluated.
         choice: A class file, or a group of the head's classes.
-        head: Tells which class is seen and which is novel.
+        head: Tells which class is seen and which is novel; its classes are evaluated.
         seen: A file of the seen classes, in place of a head; the others are novel.
 
     Raises:
@@ -103,16 +104,11 @@ def choose_classes(
     """
     if head is not None and seen is not None:
         raise ConfigError("--head tells which classes are seen; leave out --seen-classes")
-    known = DetectionHead.load(head) if head else None
-    if known is not None and choice is not None:
-        rows = choose_rows(choice, known.vocabulary, known.groups)
+    if head is not None:
+        known = DetectionHead.load(head)
+        rows = choose_rows(choice or "all", known.vocabulary, known.groups)
         return classes_of_head(known, rows, annotations)
     vocabulary = _chosen(annotations, choice)
-    if known is not None:
-        group_of = dict(zip(known.vocabulary.ids, known.groups, strict=True))
-        groups = tuple(group_of.get(class_id, UNKNOWN) for class_id in vocabulary.ids)
-        boxed = frozenset(class_id for class_id, group in group_of.items() if group != "novel")
-        return EvaluatedClasses(vocabulary, groups, _above(boxed, annotations))
     if seen is not None:
         boxed = frozenset(read_subset(seen).ids)
         groups = tuple("seen" if class_id in boxed else "novel" for class_id in vocabulary.ids)
