@@ -75,7 +75,7 @@ def test_a_class_without_ground_truth_is_left_out_of_the_mean() -> None:
 
 @pytest.mark.real_data
 def test_figures_equal_those_of_pycocotools(real_data: Path) -> None:
-    """On 128 real images, with crowds, ties and all sizes, every figure agrees."""
+    """On 128 real images, with ties and objects of all sizes, every figure agrees."""
     source = real_data / "coco128" / "instances_val2017_128.json"
     dataset = json.loads(source.read_text())
     detections = _disturbed(dataset)
