@@ -56,7 +56,7 @@ def oi_57(source: OpenImagesSource, output: Path, *, any_counts: bool) -> SplitP
     """
     expected = {"classes": 57}
     if source.image_labels and source.boxes:
-        expected["images_with_boxes_or_absent_labels"] = OI_57_EVALUATED_IMAGES
+        expected["verified_images"] = OI_57_EVALUATED_IMAGES
     elif source.image_labels and source.expanded:
         expected["images"] = OI_57_LABELLED_IMAGES
     if source.image_labels and source.expanded:

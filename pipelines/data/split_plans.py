@@ -84,7 +84,7 @@ def count_split(split: Annotations) -> dict[str, int]:
     """Count what is in a split.
 
     Returns:
-        ``images``, and ``images_with_boxes`` among them; ``images_with_boxes_or_absent_labels``, those with a box or
+        ``images``, and ``images_with_boxes`` among them; ``verified_images``, those with a box or
         an absent class, in which the official release detects; ``boxes`` and ``group_of`` among
         them; ``classes``, ``classes_with_boxes``, ``classes_with_labels``; ``present_labels`` and
         ``absent_labels`` of images.
@@ -99,7 +99,7 @@ def count_split(split: Annotations) -> dict[str, int]:
     return {
         "images": len(split.image_ids),
         "images_with_boxes": int(with_boxes.sum()),
-        "images_with_boxes_or_absent_labels": int(evaluated.sum()),
+        "verified_images": int(evaluated.sum()),
         "boxes": len(boxes),
         "group_of": int(boxes.group_of.sum()),
         "classes": len(split.vocabulary),

@@ -71,7 +71,7 @@ def test_files_become_one_index(source: OpenImagesSource, tmp_path: Path) -> Non
         ("k", "dog", "b.csv:3"),
     ]  # fmt: skip
     assert report.counts == {
-        "images": 4, "images_with_boxes": 3, "images_with_boxes_or_absent_labels": 3, "boxes": 4, "group_of": 1,
+        "images": 4, "images_with_boxes": 3, "verified_images": 3, "boxes": 4, "group_of": 1,
         "classes": 2, "classes_with_boxes": 2, "classes_with_labels": 1, "present_labels": 1,
         "absent_labels": 0, "boxes_read": 4, "boxes_dropped": 0, "boxes_clipped": 0,
         "boxes_of_other_classes": 0, "labels_of_other_classes": 2,
@@ -310,7 +310,7 @@ def test_oi_57_is_rebuilt(real_data: Path, tmp_path: Path) -> None:
         replace(released, expanded=False), SplitPlan(tmp_path / "expanded", expand=True)
     )
 
-    names = ("present_labels", "absent_labels", "images", "images_with_boxes_or_absent_labels")
+    names = ("present_labels", "absent_labels", "images", "verified_images")
     assert [found.counts[name] for name in names] == [28_786, 15_699, 27_164, 12_294]
     assert [more.counts[name] for name in names] == [29_460, 54_229, 27_164, 12_294]
     assert open_index(plan.output).annotations.expanded

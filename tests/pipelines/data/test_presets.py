@@ -18,10 +18,10 @@ LABELS = {"classes_with_labels": 57, "present_labels": 28_786, "absent_labels": 
         ({"boxes": ("b",)}, {}),
         ({"image_labels": ("l",)}, {}),
         ({"image_labels": ("l",), "expanded": True}, {**LABELS, "images": 27_164}),
-        ({"boxes": ("b",), "image_labels": ("l",)}, {"images_with_boxes_or_absent_labels": 31_061}),
+        ({"boxes": ("b",), "image_labels": ("l",)}, {"verified_images": 31_061}),
         (
             {"boxes": ("b",), "image_labels": ("l",), "expanded": True},
-            {**LABELS, "images_with_boxes_or_absent_labels": 31_061},
+            {**LABELS, "verified_images": 31_061},
         ),
     ],
     ids=str,

@@ -40,13 +40,13 @@ def split() -> Annotations:
 def test_what_is_counted(split: Annotations) -> None:
     """Images are evaluated where something is boxed or known to be absent."""
     assert count_split(split) == {
-        "images": 4, "images_with_boxes": 1, "images_with_boxes_or_absent_labels": 2, "boxes": 2, "group_of": 1,
+        "images": 4, "images_with_boxes": 1, "verified_images": 2, "boxes": 2, "group_of": 1,
         "classes": 2, "classes_with_boxes": 1, "classes_with_labels": 1, "present_labels": 1,
         "absent_labels": 1,
     }  # fmt: skip
     bare = count_split(replace(split, labels=None))
     assert (
-        bare["images_with_boxes_or_absent_labels"],
+        bare["verified_images"],
         bare["present_labels"],
         bare["absent_labels"],
     ) == (1, 0, 0)
