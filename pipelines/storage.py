@@ -31,7 +31,7 @@ def refuse_to_replace(output: Path, inputs: Iterable[Path | None]) -> None:
             raise ConfigError(
                 "the output would replace an input",
                 where=output,
-                mend="Name another file with --output.",
+                mend="Name another file for it.",
             )
 
 
@@ -129,12 +129,17 @@ def read_header_of(
             where=path,
             mend="Install the version of wtn-cli that wrote it, or make the file again.",
         )
+    expect_keys(path, header, keys, made_by)
+    return header
+
+
+def expect_keys(path: Path, header: Mapping[str, Any], keys: Sequence[str], made_by: str) -> None:
+    """Raise ArtifactError if a header lacks a key; the arguments are as for read_header_of."""
     missing = [key for key in keys if key not in header]
     if missing:
         raise ArtifactError(
             f"its header lacks {', '.join(missing)}", where=path, mend=f"Make it with: {made_by}"
         )
-    return header
 
 
 def read_header(path: Path) -> dict[str, Any]:

@@ -1,27 +1,35 @@
 """One file for one split: all that a dataset's files say, in arrays that are read where they lie.
 
 Shapes: n rows, I images. ``wtn prepare`` writes the file; it is memory-mapped when opened, so it
-opens in no time whatever its size, and processes share its memory.
+opens in no time whatever its size. Processes that are forked after it was opened share its memory;
+one that is sent it, such as a spawned worker, gets a copy.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.config import BoxPolicy
 from pipelines.data.annotations import Annotations, BoxTable, ImageLabelTable, Source
 from pipelines.data.array_file import map_arrays, starts_as_array_file, write_arrays
-from pipelines.data.box_policy import ReadPolicy
 from pipelines.data.images import ImageStore
+from pipelines.data.index_layout import REMAKE, refuse_other_layout
 from pipelines.data.string_table import StringTable
+from pipelines.errors import ArtifactError, DatasetError
 from pipelines.provenance import Provenance
-from pipelines.storage import read_header_of, vocabulary_from_json, vocabulary_to_json
+from pipelines.storage import expect_keys, read_header_of, vocabulary_from_json, vocabulary_to_json
+
+IndexPolicy: TypeAlias = BoxPolicy | Literal["keep"]
 
 FORMAT = "wtn.dataset-index"
+# Raise it with every change after which the same files make another index: when an array, a key of
+# the header or a count is added, renamed or computed in another way, or a box is treated otherwise.
+INDEX_REVISION = 1
 MADE_BY = "wtn prepare"
 _KEYS = (
     "key", "vocabulary", "box_classes", "label_classes", "hierarchy", "expanded", "policy",
@@ -36,7 +44,7 @@ class DatasetIndex:
 
     Args:
         path: The file.
-        key: SHA-256 over the format's version, the settings and the contents of the sources.
+        key: SHA-256 over the format's revision, the settings and the contents of the sources.
         annotations: Read-only; arrays are mapped, ids are decoded when asked for.
         policy: What was done with bad boxes.
         provenance: The source files.
@@ -46,7 +54,7 @@ class DatasetIndex:
     path: Path
     key: str
     annotations: Annotations
-    policy: ReadPolicy
+    policy: IndexPolicy
     provenance: Provenance
     counts: Mapping[str, int]
     _image_sources: tuple[Path, ...]
@@ -57,10 +65,22 @@ class DatasetIndex:
 
         Raises:
             DatasetError: If a folder or archive is no longer where it was.
+            ArtifactError: If the index does not tell where in it the images are.
         """
         if not self._image_sources:
             return None
-        return ImageStore.from_columns(self._image_sources, dict(self._image_columns))
+        for source in self._image_sources:
+            if not source.exists():
+                raise DatasetError(
+                    f"the images are no longer where {self.path} knows them",
+                    where=source,
+                    mend="Pass --images with their new place, or prepare the index again with "
+                    "--images and --force.",
+                )
+        try:
+            return ImageStore.from_columns(self._image_sources, dict(self._image_columns))
+        except DatasetError as error:
+            raise ArtifactError(error.what, where=self.path, mend=REMAKE) from error
 
 
 def is_index(path: Path) -> bool:
@@ -72,19 +92,30 @@ def read_index_header(path: Path) -> dict[str, Any]:
     """Return the header of an index, without its arrays.
 
     Raises:
-        ArtifactError: If the file is not a complete index.
+        ArtifactError: If the file is not a complete index, or of another revision.
     """
-    return read_header_of(path, FORMAT, _KEYS, MADE_BY)
+    header = read_header_of(path, FORMAT, (), MADE_BY)
+    revision = header.get("revision", 0)  # the first indexes named none
+    if revision != INDEX_REVISION:
+        raise ArtifactError(
+            f"an index of revision {revision}, where this version of wtn-cli makes "
+            f"and reads revision {INDEX_REVISION}",
+            where=path,
+            mend=REMAKE,
+        )
+    expect_keys(path, header, _KEYS, MADE_BY)
+    return header
 
 
 def open_index(path: Path) -> DatasetIndex:
     """Open an index; nothing but its header is read.
 
     Raises:
-        ArtifactError: If the file is not a complete index.
+        ArtifactError: If the file is not a complete index, or of another revision.
     """
     header = read_index_header(path)
     arrays = map_arrays(path)
+    refuse_other_layout(path, arrays, labelled=header["label_classes"] is not None)
     image_ids = StringTable(arrays["image_ids"], arrays["image_id_ends"])
     annotations = Annotations(
         image_ids=image_ids,
@@ -116,7 +147,7 @@ def write_index(
     split: Annotations,
     *,
     key: str,
-    policy: ReadPolicy,
+    policy: IndexPolicy,
     provenance: Provenance,
     counts: Mapping[str, int],
     notes: Mapping[str, Any] = MappingProxyType({}),
@@ -136,6 +167,7 @@ def write_index(
     """
     labels = split.labels
     header = {
+        "revision": INDEX_REVISION,
         "key": key,
         "vocabulary": vocabulary_to_json(split.vocabulary),
         "box_classes": split.boxes.class_ids,

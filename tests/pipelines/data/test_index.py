@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipelines.data import index as index_module
 from pipelines.data.annotations import Annotations, BoxTable, ImageLabelTable, Source
-from pipelines.data.index import is_index, open_index, write_index
-from pipelines.errors import ArtifactError
+from pipelines.data.array_file import map_arrays, write_arrays
+from pipelines.data.images import open_images
+from pipelines.data.index import FORMAT, is_index, open_index, read_index_header, write_index
+from pipelines.errors import ArtifactError, DatasetError
 from pipelines.vocabulary import Vocabulary
 
 IMAGES = ("i1", "i2", "bäum", "i4")
@@ -48,6 +51,20 @@ def written(path: Path, split: Annotations) -> Path:
     """Write an index without images."""
     write_index(path, split, key="k", policy="keep", provenance={"tool": "t"}, counts={"boxes": 3})
     return path
+
+
+def rewritten(path: Path, arrays: dict[str, np.ndarray | None]) -> Path:
+    """Write an index again with other arrays; None takes one away."""
+    header = read_index_header(path)
+    facts = {k: v for k, v in header.items() if k not in ("format", "format_version", "shapes")}
+    write_arrays(
+        path.with_name("other"),
+        FORMAT,
+        {name: a for name, a in {**map_arrays(path), **arrays}.items() if a is not None},
+        facts,
+        facts.pop("provenance"),
+    )
+    return path.with_name("other")
 
 
 def assert_equal_tables(left: object, right: object) -> None:
@@ -128,3 +145,79 @@ def test_a_truncated_index_is_refused(tmp_path: Path, split: Annotations) -> Non
         open_index(path)
 
     assert caught.value.where == str(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        ("boxes.row", None, "array 'boxes.row' is missing"),
+        ("labels.label", None, "array 'labels.label' is missing"),
+        ("boxes.label", np.zeros(2, np.int64), r"'boxes.label' is int64 \[2\] .* \[3\]"),
+        ("boxes.corners", np.zeros((3, 3)), r"float64 \[3, 3\] .* \[3, 4\]"),
+        ("boxes.corners", np.zeros(3), r"float64 \[3\] .* \[3, 4\]"),
+        ("boxes.area", np.zeros(4), r"float64 \[4\] .* \[3\]"),
+        ("boxes.image", np.zeros(3), "'boxes.image' is float64"),
+        ("labels.positive", np.zeros(3, np.bool_), r"bool \[3\] .* \[2\]"),
+        ("image_sizes", np.zeros((3, 2), np.int32), r"int32 \[3, 2\] .* \[4, 2\]"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(
+    tmp_path: Path, split: Annotations, name: str, array: np.ndarray | None, message: str
+) -> None:
+    """An array that is missing, of another kind or of another length is named."""
+    path = rewritten(written(tmp_path / "index", split), {name: array})
+
+    with pytest.raises(ArtifactError, match=message) as caught:
+        open_index(path)
+
+    assert caught.value.where == str(path)
+    assert "--force" in str(caught.value.mend)
+
+
+def test_an_index_of_another_revision_is_refused(
+    tmp_path: Path, split: Annotations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counts and arrays of another revision may mean something else, so none is shown."""
+    path = written(tmp_path / "index", split)
+    monkeypatch.setattr(index_module, "INDEX_REVISION", index_module.INDEX_REVISION + 1)
+
+    with pytest.raises(ArtifactError, match=r"an index of revision 1, where .* 2") as caught:
+        open_index(path)
+
+    assert "--force" in str(caught.value.mend)
+
+
+def test_images_that_moved_are_missed_at_once(tmp_path: Path, split: Annotations) -> None:
+    """The folder that is gone is named when the images are asked for, not when one is read."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    (folder / "i1.jpg").touch()
+    path = tmp_path / "index"
+    write_index(
+        path, split, key="k", policy="keep", provenance={}, counts={}, images=open_images(folder)
+    )
+    index = open_index(path)
+    assert index.images() is not None
+    folder.rename(tmp_path / "moved")
+
+    with pytest.raises(DatasetError, match="no longer where") as caught:
+        index.images()
+
+    assert caught.value.where == str(folder)
+    assert "--images" in str(caught.value.mend)
+
+
+def test_an_index_that_lost_a_column_of_images_is_refused(
+    tmp_path: Path, split: Annotations
+) -> None:
+    """It is the index that is damaged, not the images."""
+    (tmp_path / "i1.jpg").touch()
+    path = tmp_path / "index"
+    write_index(
+        path, split, key="k", policy="keep", provenance={}, counts={}, images=open_images(tmp_path)
+    )
+
+    with pytest.raises(ArtifactError, match="no column 'method'") as caught:
+        open_index(rewritten(path, {"image_files.method": None})).images()
+
+    assert caught.value.where == str(tmp_path / "other")
