@@ -48,6 +48,18 @@ class Interrupted(WTNError):
     """The user stopped the run; what was done so far is saved."""
 
 
+def unreadable(path: Path, error: OSError | UnicodeDecodeError) -> DatasetError:
+    """Return the error for a file that cannot be read, or is not the UTF-8 text it should be."""
+    if isinstance(error, UnicodeDecodeError):
+        return DatasetError(
+            f"not UTF-8 text (found byte 0x{error.object[error.start]:02x})",
+            where=path,
+            mend="Save the file as UTF-8; if it is compressed, unpack it first.",
+        )
+    missing = isinstance(error, FileNotFoundError)
+    return DatasetError("no such file" if missing else str(error.strerror), where=path)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """Return ``"Did you mean 'x'?"`` for the known word nearest to ``word``, or None."""
     nearest = get_close_matches(word, list(known), n=1)

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import DatasetError, MismatchError, did_you_mean
+from pipelines.errors import DatasetError, MismatchError, did_you_mean, unreadable
 
 
 @dataclass(frozen=True)
@@ -146,10 +146,7 @@ class ClassHierarchy:
         try:
             return cls.from_tree(json.loads(path.read_text()), ids, official=official)
         except OSError as error:
-            missing = isinstance(error, FileNotFoundError)
-            raise DatasetError(
-                "no such file" if missing else str(error.strerror), where=path
-            ) from error
+            raise unreadable(path, error) from error
         except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
             raise DatasetError(
                 f"not a class hierarchy ({error})",

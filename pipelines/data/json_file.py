@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from pipelines.data.tables import FloatArray, IntArray
-from pipelines.errors import DatasetError
+from pipelines.errors import DatasetError, unreadable
 
 
 def read_json(path: Path, object_hook: Callable[[dict[str, Any]], Any]) -> Any:  # noqa: ANN401
@@ -27,17 +27,8 @@ def read_json(path: Path, object_hook: Callable[[dict[str, Any]], Any]) -> Any: 
     """
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"), object_hook=object_hook)
-    except OSError as error:
-        missing = isinstance(error, FileNotFoundError)
-        raise DatasetError(
-            "no such file" if missing else str(error.strerror), where=path
-        ) from error
-    except UnicodeDecodeError as error:
-        raise DatasetError(
-            f"not UTF-8 text (found byte 0x{error.object[error.start]:02x})",
-            where=path,
-            mend="Save the file as UTF-8; if it is compressed, unpack it first.",
-        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise unreadable(path, error) from error
     except json.JSONDecodeError as error:
         raise DatasetError(
             f"not JSON ({error.msg})",
@@ -83,11 +74,12 @@ class Entries:
         """Return the ids or names of the entries; numbers become text.
 
         Raises:
-            DatasetError: If one is missing, empty, or neither text nor a whole number.
+            DatasetError: If one is missing, empty, or neither text nor a whole number. JSON can
+                spell halves of characters, which are no text.
         """
         values = self.values(key)
         for row, value in enumerate(values):
-            if value == "" or isinstance(value, bool) or not isinstance(value, str | int):
+            if not _is_name(value):
                 self.refuse(row, f"{key} is {value!r}", "Give text or a whole number.")
         return [str(value) for value in values]
 
@@ -188,7 +180,19 @@ class Entries:
     def where(self, row: int) -> str:
         """Name an entry by its id or, where it has none, by its place."""
         entry_id = self._entries[row].get("id")
-        return f"{self.singular} " + (f"at position {row}" if entry_id is None else f"{entry_id}")
+        if entry_id is None or not _is_name(entry_id):
+            return f"{self.singular} at position {row}"
+        return f"{self.singular} {entry_id}"
+
+
+def _is_name(value: object) -> bool:
+    """Return whether a value is a whole number, or text that UTF-8 can hold."""
+    if not isinstance(value, str):
+        return isinstance(value, int) and not isinstance(value, bool)
+    try:
+        return len(value.encode()) > 0
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
 
 
 def _finite_array(value: object, shape: tuple[int, ...]) -> FloatArray | None:

@@ -1,14 +1,16 @@
-"""The contents of source files as SHA-256, found while the files are being read."""
+"""What identifies the sources of an index: the contents of files, and the state of images."""
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pipelines.errors import DatasetError
+from pipelines.data.image_listing import image_entries
+from pipelines.errors import DatasetError, unreadable
 from pipelines.provenance import Provenance, sha256
 
 
@@ -53,14 +55,37 @@ def key_of(parents: Iterable[Provenance], settings: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def state_of_images(source: Path) -> str:
+    """Return a SHA-256 that changes when a folder or archive of images does; no image is read.
+
+    It is over the source's place and, of an archive, its size and time of change; of a folder, the
+    name, size and time of change of every image in it and its subfolders. That takes about a
+    second for 200,000 images.
+
+    Raises:
+        DatasetError: If there is no such source.
+    """
+    try:
+        found = image_entries(source) if source.is_dir() else [("", source)]
+        lines = sorted(_state_line(name, entry.stat()) for name, entry in found)
+    except OSError as error:
+        raise DatasetError(
+            f"the images cannot be found ({error.strerror})",
+            where=source,
+            mend="Give the folder, zip or tar file of the images with --images.",
+        ) from error
+    return hashlib.sha256(os.fsencode("".join([f"{source.resolve()}\n", *lines]))).hexdigest()
+
+
+def _state_line(name: str, state: os.stat_result) -> str:
+    return f"{name}|{state.st_size}|{state.st_mtime_ns}\n"
+
+
 def _digest(path: Path) -> str:
     try:
         return sha256(path) if not path.is_dir() else _folder_digest(path)
     except OSError as error:
-        missing = isinstance(error, FileNotFoundError)
-        raise DatasetError(
-            "no such file" if missing else str(error.strerror), where=path
-        ) from error
+        raise unreadable(path, error) from error
 
 
 def _folder_digest(folder: Path) -> str:

@@ -7,18 +7,20 @@ comes here for the header, for lines that are not rows, and when it meets someth
 import codecs
 import csv
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.errors import DatasetError, did_you_mean
+from pipelines.errors import DatasetError, did_you_mean, unreadable
 
 if TYPE_CHECKING:
     from _csv import Reader  # the type of csv.reader(), which the module csv does not name
 
 _BLOCK_BYTES = 1 << 20
+_PYTHON_ONLY = re.compile(r"[_\v\f]|[^\x00-\x7f]")  # in what is a number to float()
 
 
 @dataclass(frozen=True)
@@ -139,17 +141,8 @@ def _opened(path: Path) -> Iterator["Reader"]:
     try:
         with path.open(encoding="utf-8-sig") as file:
             yield csv.reader(file)
-    except OSError as error:
-        missing = isinstance(error, FileNotFoundError)
-        raise DatasetError(
-            "no such file" if missing else str(error.strerror), where=path
-        ) from error
-    except UnicodeDecodeError as error:
-        raise DatasetError(
-            f"not UTF-8 text (found byte 0x{error.object[error.start]:02x})",
-            where=path,
-            mend="Save the file as UTF-8; if it is compressed, unpack it first.",
-        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise unreadable(path, error) from error
     except csv.Error as error:
         raise DatasetError(f"not a CSV file ({error})", where=path) from error
 
@@ -180,6 +173,9 @@ def _position(path: Path, names: Sequence[str], name: str) -> int:
 
 
 def _is_number(text: str, finite: bool) -> bool:
+    """Return whether the fast parser reads a number, which Python does in more ways: ``1_0``."""
+    if _PYTHON_ONLY.search(text):
+        return False
     try:
         number = float(text)
     except ValueError:

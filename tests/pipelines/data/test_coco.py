@@ -165,6 +165,8 @@ def test_another_structure_is_refused(write: Callable[[Any], Path], content: obj
         ("images", "height", 0, "image 9: height is 0"),
         ("images", "file_name", None, "image 9: file_name is missing"),
         ("images", "file_name", "b/000b.png", "image 9: '000b' is the file_name without folder"),
+        ("images", "file_name", "\ud800a.jpg", "image 9: file_name is '\\ud800a.jpg'"),
+        ("images", "id", "\udfff", "image at position 1: id is '\\udfff'"),
         ("images", "id", 7, "image 7: '7' is the id of image 7 too"),
         ("categories", "id", 18, "category 18: '18' is the id of category 18 too"),
         ("categories", "name", None, "category 2: name is missing"),

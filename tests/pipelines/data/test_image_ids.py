@@ -20,6 +20,25 @@ def test_ids_stand_in_the_first_column(tmp_path: Path, content: str) -> None:
     assert read_image_ids(path) == {"a", "b"}
 
 
+@pytest.mark.parametrize(
+    ("content", "ids"),
+    [
+        ("2007_a  1\n2007_b -1\n\n2007_c  0\n", {"2007_a", "2007_b", "2007_c"}),
+        ("photo 1\nphoto 12\n", {"photo 1", "photo 12"}),
+        ("photo 1\n2007_b\n", {"photo 1", "2007_b"}),
+        ("my photo 1\n", {"my photo 1"}),
+    ],
+)
+def test_flags_of_pascal_voc_are_no_part_of_an_id(
+    tmp_path: Path, content: str, ids: set[str]
+) -> None:
+    """A list of VOC has one in every line; the spaces in other ids stay."""
+    path = tmp_path / "dog_val.txt"
+    path.write_text(content)
+
+    assert read_image_ids(path) == ids
+
+
 @pytest.mark.parametrize("content", [b"", b"ImageID\n", b"\xff\xfe", None])
 def test_a_file_without_ids_is_named(tmp_path: Path, content: bytes | None) -> None:
     """An empty, foreign or missing list is an error, not an empty set."""

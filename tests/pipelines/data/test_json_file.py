@@ -102,9 +102,9 @@ def test_what_is_no_whole_number_in_range_is_refused(bad: float) -> None:
     assert f"entry 1: v is {bad:g}" in refusal(lambda: entries(1, bad).whole_numbers("v", 1, 9))
 
 
-@pytest.mark.parametrize("bad", [None, "", True, 1.0, [1]])
+@pytest.mark.parametrize("bad", [None, "", True, 1.0, [1], "\ud800a"])
 def test_what_is_no_text_is_refused(bad: object) -> None:
-    """An id or a name is text or a whole number."""
+    """An id or a name is text, which half of a surrogate pair is not, or a whole number."""
     assert f"entry 1: v is {bad!r}" in refusal(lambda: entries("a", bad).texts("v"))
 
 
