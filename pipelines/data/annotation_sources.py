@@ -110,15 +110,13 @@ class VocSource(AnnotationSource):
 
     Args:
         annotations: Their folder.
-        image_set: A list of images, such as ``ImageSets/Main/trainval.txt``; by default all.
     """
 
     annotations: Path
-    image_set: Path | None = None
 
     def read(self, policy: ReadPolicy) -> tuple[Annotations, Notes]:
         """Read the files; raises DatasetError if one is bad."""
-        return read_voc(self.annotations, policy, image_set=self.image_set), {}
+        return read_voc(self.annotations, policy), {}
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import numpy as np
 
 from pipelines.data.annotations import Annotations, ImageLabelTable, Source
 from pipelines.data.box_policy import ReadPolicy
+from pipelines.data.image_sizes import LARGEST_SIDE
 from pipelines.data.json_file import Entries, read_json
 from pipelines.data.pixel_boxes import PixelBoxes
 from pipelines.data.tables import FloatArray
@@ -20,7 +21,6 @@ from pipelines.vocabulary import Vocabulary
 
 CategoryKey: TypeAlias = Literal["id", "name"]
 
-_LARGEST_SIDE = 2**31 - 1
 _LARGEST_ID = 2**53  # above, a float64 does not hold every whole number
 _NEGATIVES = "neg_category_ids"
 _UNUSED = ("segmentation", "keypoints", "caption")  # most of the file, and of no use for boxes
@@ -65,7 +65,7 @@ def read_coco(
         group_of=annotations.numbers("iscrowd", default=0) != 0,
         area=area,
     )
-    sides = [images.whole_numbers(side, 1, _LARGEST_SIDE) for side in ("height", "width")]
+    sides = [images.whole_numbers(side, 1, LARGEST_SIDE) for side in ("height", "width")]
     image_ids = _read_image_ids(images)
     split = boxes.annotate(image_ids, np.stack(sides, axis=1), vocabulary, policy)
     if not images.any_has(_NEGATIVES):

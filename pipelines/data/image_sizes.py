@@ -17,7 +17,7 @@ from pipelines.errors import ConfigError, DatasetError, MismatchError
 
 _COLUMNS = ("ImageID", "height", "width")
 _ONE_SIZE = re.compile(r"([1-9][0-9]*)x([1-9][0-9]*)")
-_LARGEST = np.iinfo(np.int32).max
+LARGEST_SIDE = 2**31 - 1  # pixels; sizes are kept as int32
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def read_image_sizes(path: Path) -> ImageSizes:
 
 
 def _refuse_impossible(path: Path, table: Table, sizes: FloatArray) -> None:
-    bad = ((sizes <= 0) | (sizes > _LARGEST) | (sizes != sizes.round())).any(axis=1)
+    bad = ((sizes <= 0) | (sizes > LARGEST_SIDE) | (sizes != sizes.round())).any(axis=1)
     if bad.any():
         row = int(bad.argmax())
         raise DatasetError(

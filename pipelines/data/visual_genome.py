@@ -12,7 +12,7 @@ import numpy as np
 
 from pipelines.data.annotations import Annotations, Source
 from pipelines.data.box_policy import ReadPolicy
-from pipelines.data.image_sizes import ImageSizes
+from pipelines.data.image_sizes import LARGEST_SIDE, ImageSizes
 from pipelines.data.json_file import Entries, read_json
 from pipelines.data.name_matching import AMBIGUOUS, EXCLUDED, UNMATCHED, NameMeanings, normalise
 from pipelines.data.pixel_boxes import PixelBoxes
@@ -22,7 +22,6 @@ from pipelines.errors import DatasetError, MismatchError
 from pipelines.vocabulary import Vocabulary
 
 _MOST_NAMES = 50  # that the report lists
-_LARGEST_SIDE = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,7 @@ def read_image_data(path: Path) -> ImageSizes:
     images = Entries(path, "image", content)
     ids = images.texts("image_id" if images.any_has("image_id") else "id")
     images.refuse_repeated("image_id", ids)
-    sides = (images.whole_numbers(side, 1, _LARGEST_SIDE).tolist() for side in ("height", "width"))
+    sides = (images.whole_numbers(side, 1, LARGEST_SIDE).tolist() for side in ("height", "width"))
     pairs = zip(*sides, strict=True)
     return replace(ImageSizes.from_mapping(dict(zip(ids, pairs, strict=True))), source=path)
 

@@ -2,19 +2,22 @@
 
 Corners are pixels counted from 1, and a box includes both: xmin 1 and xmax W span an image of
 width W (VOC development kit: the top left pixel is 1, 1). So, as in detectron2, a box begins at
-xmin - 1, ymin - 1 and ends at xmax, ymax. Shapes: n objects, I images.
+xmin - 1, ymin - 1 and ends at xmax, ymax. Tools that count from 0 write a 0 where a box touches the
+border, which leaves the image here and is refused, clipped or dropped as the policy says. Shapes: n
+objects, I images.
 """
 
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 from xml.etree import ElementTree
 
 import numpy as np
 
 from pipelines.data.annotations import Annotations, Source
 from pipelines.data.box_policy import ReadPolicy
+from pipelines.data.image_sizes import LARGEST_SIDE
 from pipelines.data.pixel_boxes import PixelBoxes
 from pipelines.data.tables import FloatArray
 from pipelines.errors import DatasetError
@@ -22,14 +25,12 @@ from pipelines.vocabulary import Vocabulary
 
 _SIDES = ("height", "width")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
-_LARGEST_SIDE = 2**31 - 1
 
 
 class _Object(NamedTuple):
     row: int  # its place in the file, from 1
     class_id: str
     corners: tuple[float, ...]  # as written
-    difficult: bool
 
 
 class _Image(NamedTuple):
@@ -37,28 +38,17 @@ class _Image(NamedTuple):
     objects: list[_Object]
 
 
-def read_voc(
-    folder: Path,
-    policy: ReadPolicy = "error",
-    *,
-    image_set: Path | None = None,
-    first_pixel: Literal[0, 1] = 1,
-    keep_difficult: bool = True,
-) -> Annotations:
+def read_voc(folder: Path, policy: ReadPolicy = "error") -> Annotations:
     """Read one XML file an image; the file name without its suffix is the image's id.
 
     A class is named by its ``name``, which is its id too. Files of images without objects count.
+    Objects marked as difficult are objects like all others. That is customary for training, as in
+    detectron2; VOC's own evaluation leaves them out, neither right nor wrong, which has no equal
+    here.
 
     Args:
         folder: The folder of the files, or one with ``Annotations`` in it, such as ``VOC2012``.
         policy: What to do with bad boxes, as for ``check_boxes``.
-        image_set: Keep the images of such a list as ``ImageSets/Main/trainval.txt``: the first word
-            of each line is an image's id.
-        first_pixel: 1 as in VOC; 0 for tools, such as CVAT, that write the borders of a box in
-            pixels from 0, so that xmin 0 and xmax W span the image.
-        keep_difficult: Whether objects marked as difficult are objects like all others. That is
-            customary for training, as in detectron2; VOC's own evaluation leaves them out, neither
-            right nor wrong, which has no equal here.
 
     Raises:
         DatasetError: If there is no such file, or one is not as described; names the file and
@@ -66,23 +56,18 @@ def read_voc(
             refused. Also as ``check_boxes`` does.
     """
     source = _annotation_folder(folder)
-    image_ids = _all_image_ids(source) if image_set is None else _read_image_set(image_set, source)
+    image_ids = _image_ids(source)
     images = [_read_image(source, image_id) for image_id in image_ids]
-    kept = [
-        (position, entry)
-        for position, image in enumerate(images)
-        for entry in image.objects
-        if keep_difficult or not entry.difficult
-    ]
-    classes = sorted({entry.class_id for _, entry in kept})
+    objects = [entry for image in images for entry in image.objects]
+    classes = sorted({entry.class_id for entry in objects})
     codes = {class_id: code for code, class_id in enumerate(classes)}
     boxes = PixelBoxes(
         Source(source, "object"),
-        rows=np.array([entry.row for _, entry in kept], np.int64),
-        image=np.array([position for position, _ in kept], np.int64),
-        label=np.array([codes[entry.class_id] for _, entry in kept], np.int64),
-        corners=_borders([entry.corners for _, entry in kept], first_pixel),
-        group_of=np.zeros(len(kept), np.bool_),
+        rows=np.array([entry.row for entry in objects], np.int64),
+        image=np.repeat(np.arange(len(images)), [len(image.objects) for image in images]),
+        label=np.array([codes[entry.class_id] for entry in objects], np.int64),
+        corners=_borders([entry.corners for entry in objects]),
+        group_of=np.zeros(len(objects), np.bool_),
     )
     sizes = np.array([image.size for image in images], np.int32)
     return boxes.annotate(image_ids, sizes, Vocabulary(tuple(classes), tuple(classes)), policy)
@@ -93,7 +78,7 @@ def _annotation_folder(folder: Path) -> Path:
     return inner if inner.is_dir() else folder
 
 
-def _all_image_ids(source: Path) -> list[str]:
+def _image_ids(source: Path) -> list[str]:
     ids = sorted(path.stem for path in source.glob("*.xml") if not path.name.startswith("."))
     if not ids:
         raise DatasetError(
@@ -104,32 +89,11 @@ def _all_image_ids(source: Path) -> list[str]:
     return ids
 
 
-def _read_image_set(image_set: Path, source: Path) -> list[str]:
-    try:
-        lines = image_set.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(
-            f"the list of images cannot be read ({error})", where=image_set
-        ) from error
-    ids: dict[str, None] = {}  # a list may be two lists, one after the other
-    for number, words in enumerate(map(str.split, lines), start=1):
-        if words and not (source / f"{words[0]}.xml").is_file():
-            raise DatasetError(
-                f"there is no {words[0]}.xml in {source}",
-                where=f"{image_set}:{number}",
-                mend="Give the list that belongs to these annotations.",
-            )
-        ids |= dict.fromkeys(words[:1])
-    if not ids:
-        raise DatasetError("the list of images is empty", where=image_set)
-    return list(ids)
-
-
 def _read_image(source: Path, image_id: str) -> _Image:
     path = source / f"{image_id}.xml"
     root = _parse(path)
     height, width = (_number(root.find("size"), side, str(path)) for side in _SIDES)
-    if not all(side == round(side) and 1 <= side <= _LARGEST_SIDE for side in (height, width)):
+    if not all(side == round(side) and 1 <= side <= LARGEST_SIDE for side in (height, width)):
         raise DatasetError(
             f"an image cannot be {height:g} high and {width:g} wide",
             where=path,
@@ -159,8 +123,7 @@ def _read_objects(root: ElementTree.Element, path: Path) -> Iterator[_Object]:
             raise DatasetError("name is missing", where=where, mend="Give every object its class.")
         box = element.find("bndbox")
         corners = tuple(_number(box, corner, where) for corner in _CORNERS)
-        difficult = (element.findtext("difficult") or "0").strip() not in {"0", "false", "False"}
-        yield _Object(row, class_id, corners, difficult)
+        yield _Object(row, class_id, corners)
 
 
 def _number(parent: ElementTree.Element | None, name: str, where: str) -> float:
@@ -180,8 +143,8 @@ def _number(parent: ElementTree.Element | None, name: str, where: str) -> float:
     return number
 
 
-def _borders(corners: Sequence[tuple[float, ...]], first_pixel: int) -> FloatArray:
+def _borders(corners: Sequence[tuple[float, ...]]) -> FloatArray:
     """Return boxes ``[n, 4]`` in an image that spans 0 to its width and height."""
     borders = np.array(corners, np.float64).reshape(-1, 4)
-    borders[:, :2] -= first_pixel
+    borders[:, :2] -= 1  # the first pixel
     return borders

@@ -69,39 +69,12 @@ def test_the_annotation_folder_will_do(voc: Path) -> None:
     assert len(read_voc(voc / "Annotations").boxes) == 2
 
 
-def test_borders_can_count_from_zero(voc: Path) -> None:
-    """Tools that write borders rather than pixels are understood on request."""
-    assert read_voc(voc, first_pixel=0).boxes.boxes[0].tolist() == [0.255, 0.01, 0.5075, 1]
+def test_difficult_objects_are_objects(voc: Path) -> None:
+    """The cat is marked as difficult, and counts."""
+    table = read_voc(voc).boxes
 
-
-def test_difficult_objects_can_be_left_out(voc: Path) -> None:
-    """Only then; the numbers of the other objects stay."""
-    table = read_voc(voc, keep_difficult=False).boxes
-
-    assert (table.class_ids, table.rows.tolist()) == (("dog",), [2])
-
-
-@pytest.mark.parametrize("text", ["2007_b\n", "2007_b  1\n\n2007_b -1\n", "\ufeff2007_b\r\n"])
-def test_an_image_set_restricts(voc: Path, tmp_path: Path, text: str) -> None:
-    """Both kinds of lists in ImageSets/Main are read; an image counts once."""
-    image_set = tmp_path / "val.txt"
-    image_set.write_text(text, encoding="utf-8")
-
-    assert read_voc(voc, image_set=image_set).image_ids == ("2007_b",)
-
-
-def test_an_image_set_must_belong(voc: Path, tmp_path: Path) -> None:
-    """A listed image without a file is an error with its line; so is a list of nothing."""
-    image_set = tmp_path / "val.txt"
-
-    image_set.write_text("2007_b\n\n2007_x\n")
-    with pytest.raises(DatasetError, match=rf"val\.txt:3: there is no 2007_x\.xml in {voc}"):
-        read_voc(voc, image_set=image_set)
-    image_set.write_text("\n")
-    with pytest.raises(DatasetError, match="the list of images is empty"):
-        read_voc(voc, image_set=image_set)
-    with pytest.raises(DatasetError, match="the list of images cannot be read"):
-        read_voc(voc, image_set=tmp_path / "no.txt")
+    assert table.class_ids == ("cat", "dog")
+    assert table.rows.tolist() == [1, 2]
 
 
 def test_bad_boxes_follow_the_policy(tmp_path: Path) -> None:
