@@ -124,7 +124,8 @@ class ImageTable:
             return
         mend = f"Expected {', '.join(sorted(SUFFIXES))} files."
         if self.unsafe:
-            mend = f"Left out as unsafe: {len(self.unsafe)}, first {self.unsafe[0]}."
+            mend = f"{len(self.unsafe)} left out, first {self.unsafe[0]}: "
+            mend += f"{why_left_out(self.unsafe[0])}."
         origin = ", ".join(map(str, self.sources))
         raise DatasetError("no images found", where=origin or None, mend=mend)
 
@@ -136,6 +137,16 @@ class ImageTable:
                     f"two images have the id {image_id!r}: {first} and {second}",
                     mend="The file name without its suffix is the id; keep one of them.",
                 )
+
+
+def why_left_out(file: str) -> str:
+    """Say why a file is ``unsafe``, and what to do where that is known."""
+    path = Path(file)
+    if not path.is_symlink():
+        return "links in an archive, and names that lead out of it or are not UTF-8, are not read"
+    target = path.resolve()
+    folder = target if target.is_dir() else target.parent
+    return f"it links out of the folder; pass the folder that it leads to, {folder}"
 
 
 def _numbers(listings: Iterable[Listing]) -> dict[str, NDArray[Any]]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pipelines.data.image_bytes import Archive, Method, read_inside, read_member
 from pipelines.data.image_decoding import decode, stored_size
 from pipelines.data.image_listing import list_images
-from pipelines.data.image_table import ImageTable
+from pipelines.data.image_table import ImageTable, why_left_out
 from pipelines.data.string_table import position_in, positions_in
 from pipelines.data.tables import IntArray
 from pipelines.errors import DatasetError
@@ -76,8 +76,11 @@ class ImageStore:
 
     @property
     def origin(self) -> str:
-        """Name the folders and archives."""
-        return ", ".join(map(str, self.sources))
+        """Name the folders and archives, and what was left out: it may be what somebody misses."""
+        places, unsafe = ", ".join(map(str, self.sources)), self.unsafe
+        if not unsafe:
+            return places
+        return f"{places} ({len(unsafe)} left out, first {unsafe[0]}: {why_left_out(unsafe[0])})"
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -157,8 +160,13 @@ class ImageStore:
 
     def _missing(self, image_id: str) -> DatasetError:
         left_out = [file for file in self.unsafe if PurePath(file).stem == image_id]
-        mend = f"{left_out[0]} is left out: it could lead out of its source." if left_out else None
-        return DatasetError(f"no image {image_id!r}", where=self.origin, mend=mend)
+        if not left_out:
+            return DatasetError(f"no image {image_id!r}", where=self.origin)
+        return DatasetError(
+            f"the image {image_id!r} is left out",
+            where=left_out[0],
+            mend=f"Why: {why_left_out(left_out[0])}.",
+        )
 
     def _read(self, row: int, limit: int | None = None) -> bytes:
         place = self._table.place(row)

@@ -60,6 +60,7 @@ def tar_of(path: Path, files: dict[str, bytes], kind: str = "") -> Path:
 
 
 Store = Callable[[Path, dict[str, bytes]], Path]
+LINKS = "it links out of the folder; pass the folder that it leads to,"
 every_kind = pytest.mark.parametrize("store", [folder_of, zip_of, plain_zip_of, tar_of])
 
 
@@ -226,14 +227,37 @@ def test_an_image_that_was_left_out_is_explained(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, {"a.png": encoded()})
     (folder / "b.png").symlink_to(tmp_path / "secret.png")
 
-    with pytest.raises(DatasetError, match="no image 'b'") as error:
-        open_images(folder).read("b")
-    assert error.value.mend == f"{folder}/b.png is left out: it could lead out of its source."
+    images = open_images(folder)
+    with pytest.raises(
+        DatasetError, match=rf"^{folder}/b\.png: the image 'b' is left out"
+    ) as error:
+        images.read("b")
+    assert error.value.mend == f"Why: {LINKS} {tmp_path}."
+    assert images.origin == f"{folder} (1 left out, first {folder}/b.png: {LINKS} {tmp_path})"
 
     (folder / "a.png").unlink()
     with pytest.raises(DatasetError, match="no images found") as error:
         open_images(folder)
-    assert error.value.mend == f"Left out as unsafe: 1, first {folder}/b.png."
+    assert error.value.mend == f"1 left out, first {folder}/b.png: {LINKS} {tmp_path}."
+
+
+def test_a_linked_folder_is_explained(tmp_path: Path) -> None:
+    """Clusters often hold a dataset once and link to it."""
+    folder, elsewhere = folder_of(tmp_path, {"a.png": encoded()}), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (folder / "train").symlink_to(elsewhere)
+
+    assert open_images(folder).origin.endswith(f"{folder}/train: {LINKS} {elsewhere})")
+
+
+def test_links_in_an_archive_are_explained(tmp_path: Path) -> None:
+    """They lead nowhere that could be passed instead."""
+    archive = zip_of(tmp_path, {"a.png": encoded(), "../b.png": encoded()})
+
+    assert open_images(archive).origin == (
+        f"{archive} (1 left out, first {archive}/../b.png: links in an archive, and names that "
+        "lead out of it or are not UTF-8, are not read)"
+    )
 
 
 def test_positions_are_found_for_many_ids_at_once(tmp_path: Path) -> None:
