@@ -62,7 +62,8 @@ class DataSettings(Settings):
     repeat_threshold: Annotated[float, Field(gt=0, le=1)] = 1e-3
     """Of repeat-factor: fraction of the images below which a class is rare (LVIS: 0.001)."""
     group_by_aspect_ratio: bool = True
-    """Keep wide and high images in batches of their own, so that less is padded (release: yes)."""
+    """Keep wide and high images in batches of their own, so that less is padded (release: yes).
+    Without an index that knows the sizes, that is done for at most 20,000 images."""
     horizontal_flip: Fraction = 0.5
     """Probability of mirroring a training image (release: 0.5)."""
     workers: Annotated[int, Field(ge=0)] = 2

@@ -3,6 +3,7 @@
 Shapes: I images with boxes, D detection classes.
 """
 
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -84,8 +85,10 @@ def load_inputs(settings: TrainSettings) -> TrainInputs:
 def training_loader(inputs: TrainInputs, settings: TrainSettings) -> TrainingLoader:
     """Return the batches of a training.
 
-    Images are grouped by the sizes in the index. Where it has none, the headers of up to 20,000
-    images are read; images of unknown size are one more group.
+    Images are grouped by the sizes in the index. Where it has none, as where the boxes are a CSV,
+    the headers of the images are read if there are at most 20,000 of them. The images of a larger
+    dataset without sizes are not grouped: prepare an index of it, which knows them. Images of
+    unknown size are one more group.
     """
     data = settings.data
     sampler = TrainingSampler(
@@ -179,8 +182,7 @@ def _groups(inputs: TrainInputs) -> Groups:
     images = inputs.dataset.image
     sizes = inputs.split.sizes[images]
     if not sizes.any() and len(images) <= _MEASURED_AT_MOST:
-        try:
-            sizes = inputs.images.sizes([inputs.split.boxes.image_ids[i] for i in images.tolist()])
-        except DatasetError:  # of a bad image: it is reported when it is decoded
-            return aspect_ratio_groups(sizes)
+        ids = [inputs.split.boxes.image_ids[image] for image in images.tolist()]
+        with suppress(DatasetError):  # of a bad image: it is reported when it is decoded
+            sizes = inputs.images.sizes(ids)
     return aspect_ratio_groups(sizes)
