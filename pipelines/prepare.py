@@ -8,13 +8,15 @@ from pathlib import Path
 
 from pipelines.data.annotation_sources import AnnotationSource, Notes
 from pipelines.data.dataset import Dataset, PrepareOptions, Progress
-from pipelines.data.index import FORMAT, is_index, read_index_header, write_index
-from pipelines.data.source_hashes import SourceHashes, key_of
-from pipelines.data.split_plans import SplitPlan, count_split, refuse_other_counts
-from pipelines.errors import ConfigError, DatasetError
+from pipelines.data.index import FORMAT, INDEX_REVISION, is_index, read_index_header, write_index
+from pipelines.data.source_hashes import SourceHashes, key_of, state_of_images
+from pipelines.data.split_plans import SplitPlan, refuse_other_counts
+from pipelines.errors import ArtifactError, ConfigError
 from pipelines.memory import peak_rss_bytes
 from pipelines.provenance import Provenance, provenance_of
 from pipelines.storage import FORMAT_VERSION, refuse_to_replace
+
+_REPLACE = "Name another file with --output, or replace it with --force."
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class PrepareReport:
         output: The index.
         up_to_date: Whether it was there already, made of the same files in the same way.
         key: SHA-256 over the settings and the contents of the files.
-        counts: Those of ``count_split``, and of what was done to all boxes that were read:
+        counts: Those of ``SplitPlan.apply``, and of what was done to all boxes that were read:
             ``boxes_read``, ``boxes_dropped`` and ``boxes_clipped`` by the policy,
             ``boxes_of_other_classes`` and ``labels_of_other_classes``, which the split leaves out.
         notes: What else the files' reader has to tell.
@@ -76,7 +78,8 @@ def prepare_splits(
     for plan in plans:
         refuse_to_replace(plan.output, paths)
     with SourceHashes(paths) as hashes:
-        jobs = [_Job(source, plan, options, hashes) for plan in plans]
+        images = [state_of_images(path) for path in options.images]
+        jobs = [_Job(source, plan, options, hashes, images) for plan in plans]
         todo = [job for job in jobs if overwrite or not job.is_done()]
         if todo:
             on_progress("reading", 0, 1)
@@ -96,8 +99,10 @@ class _Job:
         plan: SplitPlan,
         options: PrepareOptions,
         hashes: SourceHashes,
+        images: Sequence[str],
     ) -> None:
-        self._source, self._plan, self._options, self._hashes = source, plan, options, hashes
+        self._source, self._plan, self._options = source, plan, options
+        self._hashes, self._images = hashes, images
 
     @cached_property
     def _parents(self) -> list[Provenance]:
@@ -108,11 +113,12 @@ class _Job:
         options = self._options
         settings = {
             "format": f"{FORMAT} {FORMAT_VERSION}",
+            "revision": INDEX_REVISION,
             "source": self._source.settings(),
             "expand": self._plan.expand,
             "policy": options.policy,
             "drop_unknown_classes": options.drop_unknown_classes,
-            "images": [_state(path) for path in options.images],
+            "images": self._images,
         }
         return key_of(self._parents, settings)
 
@@ -121,24 +127,29 @@ class _Job:
 
         Raises:
             ConfigError: If it is another file.
+            ArtifactError: If it is an index that is damaged or of another revision, or another
+                artifact.
             MismatchError: If it does not hold the expected counts.
         """
         output = self._plan.output
         if not output.exists():
             return False
-        header = read_index_header(output) if is_index(output) else {}
+        try:
+            header = read_index_header(output) if is_index(output) else {}
+        except ArtifactError as error:
+            raise ArtifactError(error.what, where=error.where, mend=_REPLACE) from error
         if header.get("key") == self._key:
             refuse_other_counts(header["counts"], self._plan.expected, output)
             return True
         raise ConfigError(
             "the file is there already, and made of other files or in another way",
             where=output,
-            mend="Name another file with --output, or replace it with --force.",
+            mend=_REPLACE,
         )
 
     def write(self, dataset: Dataset, on_progress: Progress, *, in_place: bool) -> None:
         """Write the split; in place, its rows take the memory of the dataset's."""
-        split = self._plan.apply(dataset.annotations, dataset.bare, in_place=in_place)
+        split, counts = self._plan.apply(dataset.annotations, dataset.bare, in_place=in_place)
         split = replace(split, sizes=dataset.sizes_of(split, on_progress))
         on_progress("writing", 0, 1)
         write_index(
@@ -147,7 +158,7 @@ class _Job:
             key=self._key,
             policy=self._options.policy,
             provenance=provenance_of(*self._parents),
-            counts={**count_split(split), **dataset.counts},
+            counts={**counts, **dataset.counts},
             notes=dataset.notes,
             images=dataset.images,
         )
@@ -181,12 +192,3 @@ def _files(
         "exclude_images": plan.exclude_images,
     }
     return [*source.files(), *((role, path) for role, path in lists.items() if path is not None)]
-
-
-def _state(path: Path) -> list[str | int]:
-    """Tell whether a folder or archive of images changed, without reading all of it."""
-    try:
-        state = path.stat()
-    except OSError as error:
-        raise DatasetError("no such folder or archive", where=path) from error
-    return [str(path.resolve()), 0 if path.is_dir() else state.st_size, state.st_mtime_ns]

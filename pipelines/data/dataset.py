@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from pipelines.data.annotation_files import refuse_unknown_classes
 from pipelines.data.annotation_sources import AnnotationSource, Notes
 from pipelines.data.annotations import Annotations, BoxTable, ImageLabelTable
-from pipelines.data.box_policy import ReadPolicy, check_boxes
+from pipelines.data.box_policy import check_boxes
 from pipelines.data.image_sizes import ImageSizes, read_image_sizes
 from pipelines.data.images import ImageStore, open_images
+from pipelines.data.index import IndexPolicy
 from pipelines.data.splits import annotated_images
 from pipelines.data.tables import BoolArray
-from pipelines.errors import DatasetError
+from pipelines.errors import DatasetError, MismatchError
 from pipelines.vocabulary import Vocabulary
 
 Progress: TypeAlias = Callable[[str, int, int], None]
@@ -39,7 +40,7 @@ class PrepareOptions:
         image_sizes: Lines of ``ImageID,height,width``.
     """
 
-    policy: ReadPolicy = "error"
+    policy: IndexPolicy = "error"
     drop_unknown_classes: bool = False
     images: tuple[Path, ...] = ()
     image_sizes: Path | None = None
@@ -112,11 +113,16 @@ class Dataset:
         if missing and self.images is not None:
             sizes[unknown] = self.images.sizes(missing, partial(on_progress, "image sizes"))
         elif missing and self.sizes is not None:
-            sizes[unknown] = self.sizes.of(missing)
+            raise MismatchError(
+                f"the size of image {missing[0]!r} is not known ({len(missing)} of {len(sizes)} "
+                "images)",
+                where=self.sizes.source,
+                mend="Add a line ImageID,height,width for each, or pass --images.",
+            )
         return sizes
 
 
-def _treat(boxes: BoxTable, policy: ReadPolicy) -> tuple[BoxTable, int]:
+def _treat(boxes: BoxTable, policy: IndexPolicy) -> tuple[BoxTable, int]:
     """Return the boxes that a policy leaves, in place, and how many of them it cut to the image."""
     if policy != "clip":
         return check_boxes(boxes, policy, in_place=True), 0

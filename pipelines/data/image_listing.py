@@ -94,10 +94,18 @@ def image_files(folder: Path) -> list[Path]:
 
     There is none in what is no folder.
     """
-    if not folder.is_dir():
-        return []
-    found = (name for name, entry in _walk(folder) if _is_image_name(name) and entry.is_file())
-    return sorted(folder / name for name in found)
+    return sorted(folder / name for name, _ in image_entries(folder)) if folder.is_dir() else []
+
+
+def image_entries(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Yield the path in a folder, and the entry, of each file that :func:`image_files` returns.
+
+    Raises:
+        DatasetError: If a folder cannot be read.
+    """
+    return (
+        (name, entry) for name, entry in _walk(folder) if _is_image_name(name) and entry.is_file()
+    )
 
 
 def _list_folder(folder: Path) -> Listing:

@@ -3,14 +3,16 @@
 Shapes: I images.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from pathlib import Path
+from itertools import compress
+from pathlib import Path, PurePath
 
 import numpy as np
 
 from pipelines.data.annotations import Annotations
 from pipelines.data.image_ids import read_image_ids
+from pipelines.data.image_listing import SUFFIXES
 from pipelines.data.splits import (
     annotated_images,
     expand,
@@ -28,8 +30,8 @@ class SplitPlan:
 
     Args:
         output: Its index.
-        only_images: Keep the images of this list.
-        exclude_images: Leave out the images of this list.
+        only_images: Keep the images of this list, of their ids or file names.
+        exclude_images: Leave out the images of such a list.
         expand: Expand boxes and labels along the hierarchy, as evaluation needs them.
         expected: Counts, by the names of :func:`count_split`, that must come out.
     """
@@ -40,8 +42,10 @@ class SplitPlan:
     expand: bool = False
     expected: Mapping[str, int] = field(default_factory=dict)
 
-    def apply(self, split: Annotations, bare: BoolArray, *, in_place: bool = False) -> Annotations:
-        """Return the part of a dataset that the plan names.
+    def apply(
+        self, split: Annotations, bare: BoolArray, *, in_place: bool = False
+    ) -> tuple[Annotations, dict[str, int]]:
+        """Return the part of a dataset that the plan names, and its counts.
 
         Rows are expanded before those of other classes go: a class outside the vocabulary may
         stand below one in it.
@@ -52,19 +56,32 @@ class SplitPlan:
                 without a row go.
             in_place: Take the part in the dataset's own memory, as :meth:`BoxTable.select` does.
 
+        Returns:
+            The split, and besides the counts of :func:`count_split` how many entries of each list
+            name no image of the dataset: ``unmatched_only_images``, ``unmatched_exclude_images``.
+
         Raises:
             MismatchError: If a list names none of the images, or the counts are not as expected.
         """
-        for path, wanted in ((self.only_images, True), (self.exclude_images, False)):
-            if path is not None:
-                listed = _listed(split, path)
-                keep = listed == wanted
-                split, bare = keep_images(split, keep, in_place=in_place), bare[keep]
+        kept, unmatched = self._listed_images(split)
+        split, bare = keep_images(split, kept, in_place=in_place), bare[kept]
         split = expand(split) if self.expand else split
         split = keep_classes(split, split.vocabulary, in_place=in_place)
         split = keep_images(split, annotated_images(split) | bare, in_place=in_place)
-        refuse_other_counts(count_split(split), self.expected, self.output)
-        return split
+        counts = count_split(split)
+        refuse_other_counts(counts, self.expected, self.output)
+        return split, counts | unmatched
+
+    def _listed_images(self, split: Annotations) -> tuple[BoolArray, dict[str, int]]:
+        """Return which images ``[I]`` the lists leave, and their entries that name none."""
+        kept = np.ones(len(split.image_ids), np.bool_)
+        unmatched = {"unmatched_only_images": 0, "unmatched_exclude_images": 0}
+        lists = self.only_images, self.exclude_images
+        for name, path, wanted in zip(unmatched, lists, (True, False), strict=True):
+            if path is not None:
+                listed, unmatched[name] = _listed(split.image_ids, path)
+                kept &= listed == wanted
+        return kept, unmatched
 
 
 def refuse_other_counts(found: Mapping[str, int], expected: Mapping[str, int], where: Path) -> None:
@@ -110,13 +127,32 @@ def count_split(split: Annotations) -> dict[str, int]:
     }
 
 
-def _listed(split: Annotations, path: Path) -> BoolArray:
-    wanted = read_image_ids(path)
-    listed = np.fromiter((image_id in wanted for image_id in split.image_ids), np.bool_)
+def _listed(image_ids: Sequence[str], path: Path) -> tuple[BoolArray, int]:
+    """Return which images ``[I]`` a list names, and how many of its entries name none.
+
+    An entry is an image's id, or else the name of its file.
+    """
+    entries = read_image_ids(path)
+    listed = _are_in(image_ids, entries)
+    id_of = {
+        entry: _without_suffix(entry) for entry in entries.difference(compress(image_ids, listed))
+    }
+    by_file = _are_in(image_ids, set(id_of.values()))
+    named = set(compress(image_ids, by_file))
+    listed |= by_file
     if not listed.any():
         raise MismatchError(
             f"it lists none of the {len(listed)} annotated images",
             where=path,
-            mend="Image ids are file names without their suffix.",
+            mend="Give one image id a line: the name of its file, with or without the suffix.",
         )
-    return listed
+    return listed, sum(image_id not in named for image_id in id_of.values())
+
+
+def _are_in(image_ids: Sequence[str], wanted: Set[str]) -> BoolArray:
+    return np.fromiter((image_id in wanted for image_id in image_ids), np.bool_)
+
+
+def _without_suffix(name: str) -> str:
+    path = PurePath(name)
+    return path.stem if path.suffix.lower() in SUFFIXES else name

@@ -8,14 +8,16 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
+from pipelines import prepare
+from pipelines.data import index as index_module
 from pipelines.data import presets
 from pipelines.data.annotation_sources import OpenImagesSource
-from pipelines.data.box_policy import ReadPolicy
 from pipelines.data.dataset import PrepareOptions
-from pipelines.data.index import open_index
+from pipelines.data.index import IndexPolicy, open_index
 from pipelines.data.split_plans import SplitPlan
-from pipelines.errors import ConfigError, DatasetError, MismatchError
+from pipelines.errors import ArtifactError, ConfigError, DatasetError, MismatchError
 from pipelines.prepare import PrepareReport, prepare_splits
 
 TREE = {"LabelName": "root", "Subcategory": [{"LabelName": "pet", "Subcategory": [
@@ -73,7 +75,8 @@ def test_files_become_one_index(source: OpenImagesSource, tmp_path: Path) -> Non
     assert report.counts == {
         "images": 4, "images_with_boxes": 3, "verified_images": 3, "boxes": 4, "group_of": 1,
         "classes": 2, "classes_with_boxes": 2, "classes_with_labels": 1, "present_labels": 1,
-        "absent_labels": 0, "boxes_read": 4, "boxes_dropped": 0, "boxes_clipped": 0,
+        "absent_labels": 0, "unmatched_only_images": 0, "unmatched_exclude_images": 0,
+        "boxes_read": 4, "boxes_dropped": 0, "boxes_clipped": 0,
         "boxes_of_other_classes": 0, "labels_of_other_classes": 2,
     }  # fmt: skip
     assert report.index_bytes == report.output.stat().st_size
@@ -136,6 +139,67 @@ def test_a_file_that_is_no_index_is_left(source: OpenImagesSource, tmp_path: Pat
     assert other.read_text() == "mine"
 
 
+def test_a_damaged_index_is_made_again_with_force(source: OpenImagesSource, tmp_path: Path) -> None:
+    """An index that was cut short is not taken for one, and its mend is to replace it."""
+    plan = SplitPlan(tmp_path / "index")
+    whole = prepare_one(source, plan).output.read_bytes()
+    plan.output.write_bytes(whole[:-9])
+
+    with pytest.raises(ArtifactError, match="not a complete") as caught:
+        prepare_one(source, plan)
+
+    assert "--force" in str(caught.value.mend)
+    assert prepare_one(source, plan, overwrite=True).output.read_bytes() == whole
+
+
+def test_an_index_of_another_revision_is_not_up_to_date(
+    source: OpenImagesSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another version counted is neither shown nor compared with what is expected."""
+    plan = SplitPlan(tmp_path / "index", expected={"boxes": 4})
+    first = prepare_one(source, plan)
+    for module in (index_module, prepare):
+        monkeypatch.setattr(module, "INDEX_REVISION", index_module.INDEX_REVISION + 1)
+
+    with pytest.raises(ArtifactError, match="revision 1") as caught:
+        prepare_one(source, plan)
+
+    assert "--force" in str(caught.value.mend)
+    assert prepare_one(source, plan, overwrite=True).key != first.key
+
+
+@pytest.mark.parametrize("change", ["removed", "added", "overwritten"])
+def test_images_that_change_make_another_index(
+    source: OpenImagesSource, tmp_path: Path, change: str
+) -> None:
+    """A file in a subfolder that goes, comes or is overwritten leaves no index up to date."""
+    folder = tmp_path / "images" / "train"
+    folder.mkdir(parents=True)
+    for name in "ijklz":
+        Image.new("RGB", (6, 4)).save(folder / f"{name}.jpg")
+    plan, images = SplitPlan(tmp_path / "index"), (tmp_path / "images",)
+    prepare_one(source, plan, images=images)
+    (tmp_path / "images" / "notes.txt").touch()
+    assert prepare_one(source, plan, images=images).up_to_date
+
+    if change == "removed":
+        (folder / "z.jpg").unlink()
+    else:
+        Image.new("RGB", (8, 4)).save(folder / ("y.jpg" if change == "added" else "i.jpg"))
+
+    with pytest.raises(ConfigError, match="made of other files"):
+        prepare_one(source, plan, images=images)
+
+
+def test_images_that_are_not_there_are_named(source: OpenImagesSource, tmp_path: Path) -> None:
+    """The folder is named, and the option that gives it."""
+    with pytest.raises(DatasetError, match="the images cannot be found") as caught:
+        prepare_one(source, SplitPlan(tmp_path / "index"), images=(tmp_path / "none",))
+
+    assert caught.value.where == str(tmp_path / "none")
+    assert "--images" in str(caught.value.mend)
+
+
 def test_a_class_outside_the_list_is_refused_or_dropped(
     source: OpenImagesSource, tmp_path: Path
 ) -> None:
@@ -192,7 +256,7 @@ def test_splits_share_one_reading(source: OpenImagesSource, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("policy", ["drop", "clip"])
 def test_a_split_is_the_same_alone(
-    source: OpenImagesSource, tmp_path: Path, policy: ReadPolicy
+    source: OpenImagesSource, tmp_path: Path, policy: IndexPolicy
 ) -> None:
     """Each split of one reading is, byte for byte, what it is if nothing else is prepared."""
     unsorted, ids = source.boxes[0], tmp_path / "ids.txt"

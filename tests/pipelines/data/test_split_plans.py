@@ -57,9 +57,9 @@ def test_images_that_lose_their_rows_go(split: Annotations, tmp_path: Path) -> N
     bare = ~annotated_images(split)
     fewer = replace(split, vocabulary=Vocabulary(("pet",), ("Pet",)))
 
-    kept = SplitPlan(tmp_path / "index").apply(split, bare)
-    pets = SplitPlan(tmp_path / "index").apply(fewer, bare)
-    expanded = SplitPlan(tmp_path / "index", expand=True).apply(fewer, bare)
+    kept, _ = SplitPlan(tmp_path / "index").apply(split, bare)
+    pets, _ = SplitPlan(tmp_path / "index").apply(fewer, bare)
+    expanded, _ = SplitPlan(tmp_path / "index", expand=True).apply(fewer, bare)
 
     assert tuple(kept.image_ids) == ("i", "j", "k", "l")
     assert tuple(pets.image_ids) == ("l",)
@@ -68,17 +68,52 @@ def test_images_that_lose_their_rows_go(split: Annotations, tmp_path: Path) -> N
 
 
 def test_lists_keep_and_leave_out(split: Annotations, tmp_path: Path) -> None:
-    """Both lists may be given; ids that are not annotated do not matter."""
+    """Both lists may be given; entries that name no annotated image are counted."""
     only, exclude = tmp_path / "only", tmp_path / "exclude"
     only.write_text("i\nj\nl\nz\n")
-    exclude.write_text("j\n")
+    exclude.write_text("j\nk\nx\ny\n")
+    plan = SplitPlan(tmp_path / "index", only, exclude)
 
-    found = SplitPlan(tmp_path / "index", only, exclude).apply(split, ~annotated_images(split))
+    found, counts = plan.apply(split, ~annotated_images(split))
 
     assert tuple(found.image_ids) == ("i", "l")
+    assert (counts["unmatched_only_images"], counts["unmatched_exclude_images"]) == (1, 2)
     assert len(found.boxes) == 2
     assert found.labels is not None
     assert len(found.labels) == 0
+
+
+def test_a_list_may_name_the_files(split: Annotations, tmp_path: Path) -> None:
+    """A file name stands for its image, so that a list of files leaves out what it names."""
+    exclude = tmp_path / "exclude"
+    exclude.write_text("i\nval/j.JPG\nk.png\nk\nl.txt\nz.jpg\n")
+
+    found, counts = SplitPlan(tmp_path / "index", None, exclude).apply(
+        split, ~annotated_images(split)
+    )
+
+    assert tuple(found.image_ids) == ("l",)
+    assert counts["unmatched_exclude_images"] == 2
+
+
+def test_an_id_may_end_like_a_file(split: Annotations, tmp_path: Path) -> None:
+    """Where ids have suffixes themselves, an entry is the id that it is."""
+    images, exclude = ("i", "i.jpg", "k", "l"), tmp_path / "exclude"
+    assert split.labels is not None
+    split = replace(
+        split,
+        image_ids=images,
+        boxes=replace(split.boxes, image_ids=images),
+        labels=replace(split.labels, image_ids=images),
+    )
+    exclude.write_text("i.jpg\n")
+
+    found, counts = SplitPlan(tmp_path / "index", None, exclude).apply(
+        split, ~annotated_images(split)
+    )
+
+    assert tuple(found.image_ids) == ("i", "k", "l")
+    assert counts["unmatched_exclude_images"] == 0
 
 
 def test_a_part_may_take_the_memory_of_the_whole(split: Annotations, tmp_path: Path) -> None:
@@ -87,10 +122,10 @@ def test_a_part_may_take_the_memory_of_the_whole(split: Annotations, tmp_path: P
     exclude.write_text("j\n")
     plan, bare = SplitPlan(tmp_path / "index", None, exclude), ~annotated_images(split)
 
-    copied = plan.apply(split, bare)
+    copied, _ = plan.apply(split, bare)
     assert not np.shares_memory(copied.boxes.boxes, split.boxes.boxes)
 
-    moved = plan.apply(split, bare, in_place=True)
+    moved, _ = plan.apply(split, bare, in_place=True)
     assert moved.boxes.boxes.tolist() == copied.boxes.boxes.tolist()
     for name in ("boxes", "group_of", "source", "rows"):
         assert np.shares_memory(getattr(moved.boxes, name), getattr(split.boxes, name)), name
