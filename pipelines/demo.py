@@ -18,7 +18,7 @@ from pipelines.config import TrainSettings, validate_settings
 from pipelines.data.shapes import NUM_CLASSES, ShapesSettings
 from pipelines.data.shapes_world import ShapesSplit, ShapesWorld, write_shapes_world
 from pipelines.drawing import montage
-from pipelines.evaluate import GroundTruth, evaluate_detector
+from pipelines.evaluate import GroundTruthFiles, evaluate_detector
 from pipelines.export import export_head
 from pipelines.extract import extract_weights
 from pipelines.metrics.scorer import Scoring
@@ -141,7 +141,7 @@ def _train_and_score(
             report.checkpoint,
             head,
             [split.images],
-            GroundTruth(split.boxes, split.labels, world.hierarchy),
+            GroundTruthFiles(split.boxes, split.labels, world.hierarchy),
             scoring=Scoring(classes=group),
             batch_size=16,
             on_progress=partial(on_progress, f"evaluate {title} on {group} classes"),

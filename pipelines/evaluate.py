@@ -38,7 +38,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class GroundTruth:
+class GroundTruthFiles:
     """The annotation files.
 
     Args:
@@ -89,7 +89,7 @@ def evaluate_detector(
     checkpoint: Path,
     head: Path,
     images: Sequence[Path],
-    truth: GroundTruth,
+    truth: GroundTruthFiles,
     *,
     scoring: Scoring = PLAIN_SCORING,
     device: str = "auto",
@@ -144,7 +144,7 @@ def evaluate_detector(
 
 def evaluate_predictions(
     predictions: Path,
-    truth: GroundTruth,
+    truth: GroundTruthFiles,
     *,
     scoring: Scoring = PLAIN_SCORING,
     head: Path | None = None,

@@ -72,14 +72,14 @@ def evaluate(
     Example: `wtn evaluate --predictions predictions.csv --boxes val-boxes.csv
     --image-labels val-labels.csv --json`
     """
-    from pipelines.evaluate import GroundTruth, evaluate_detector, evaluate_predictions
+    from pipelines.evaluate import GroundTruthFiles, evaluate_detector, evaluate_predictions
     from pipelines.metrics.evaluation import Protocol
     from pipelines.metrics.report import write_per_class
     from pipelines.metrics.scorer import Scoring
 
     _refuse_mixed(predictions, (checkpoint, images, save_predictions), (image_sizes, seen_classes))
     _refuse_unplotted(plots, plot_class)
-    truth = GroundTruth(boxes, image_labels, hierarchy)
+    truth = GroundTruthFiles(boxes, image_labels, hierarchy)
     at = tuple(dict.fromkeys(recall_at or ()))
     plotted = None if plots is None else tuple(plot_class or ())
     protocol = Protocol(detections_per_image, joint, at, bootstrap, seed, plotted)

@@ -13,7 +13,7 @@ from pipelines.benchmarks.official_result import OfficialResult
 from pipelines.benchmarks.synthetic_detections import DrawnFiles
 from pipelines.config import Metric
 from pipelines.data.image_sizes import parse_image_sizes
-from pipelines.evaluate import GroundTruth, evaluate_predictions
+from pipelines.evaluate import GroundTruthFiles, evaluate_predictions
 from pipelines.metrics.open_images import open_images_metric
 from pipelines.metrics.release import release_metric
 from pipelines.metrics.scorer import Scoring
@@ -99,7 +99,7 @@ def evaluate_files(metric: Metric, files: EvaluationFiles) -> Figures:
     """Score the files from beginning to end, as ``wtn evaluate --predictions`` does."""
     report = evaluate_predictions(
         files.predictions,
-        GroundTruth(files.boxes, files.image_labels),
+        GroundTruthFiles(files.boxes, files.image_labels),
         scoring=Scoring(metric),
         image_sizes=None if metric == "oid" else files.image_sizes,
     )

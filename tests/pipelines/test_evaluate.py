@@ -15,7 +15,7 @@ from pipelines.data.index import write_index
 from pipelines.data.predictions import read_predictions, write_predictions
 from pipelines.data.splits import expand
 from pipelines.errors import ConfigError, MismatchError
-from pipelines.evaluate import GroundTruth, evaluate_detector, evaluate_predictions
+from pipelines.evaluate import GroundTruthFiles, evaluate_detector, evaluate_predictions
 from pipelines.metrics.evaluation import Protocol
 from pipelines.metrics.scorer import Scoring
 
@@ -27,7 +27,7 @@ def predictions(world: SimpleNamespace, artifacts: SimpleNamespace, tmp_path: Pa
     """Return what the detector finds of all classes."""
     path = tmp_path / "predictions.csv"
     evaluate_detector(
-        artifacts.checkpoint, artifacts.head, [world.images], GroundTruth(world.boxes),
+        artifacts.checkpoint, artifacts.head, [world.images], GroundTruthFiles(world.boxes),
         predictions=path,
     )  # fmt: skip
     return path
@@ -38,8 +38,8 @@ def index(world: SimpleNamespace, tmp_path: Path) -> WriteIndex:
     """Return a function that writes the world's split as an index that knows its images."""
 
     def write(*, expanded: bool) -> Path:
-        split = GroundTruth(world.boxes, world.image_labels).load()
-        tree = GroundTruth(world.boxes, hierarchy=world.hierarchy).load().hierarchy
+        split = GroundTruthFiles(world.boxes, world.image_labels).load()
+        tree = GroundTruthFiles(world.boxes, hierarchy=world.hierarchy).load().hierarchy
         sizes = np.full((len(split.image_ids), 2), 64, np.int32)
         split = replace(split, hierarchy=tree, sizes=sizes)
         path = tmp_path / "split.index"
@@ -58,13 +58,13 @@ def test_an_index_is_as_good_as_the_files(
     world: SimpleNamespace, predictions: Path, index: WriteIndex, metric: str, expanded: bool
 ) -> None:
     """It is expanded once, knows its labels and sizes, and gives the same figures."""
-    files = GroundTruth(world.boxes, world.image_labels, world.hierarchy)
+    files = GroundTruthFiles(world.boxes, world.image_labels, world.hierarchy)
     expected = evaluate_predictions(
         predictions, files, scoring=Scoring(metric), image_sizes="64x64"
     )
 
     report = evaluate_predictions(
-        predictions, GroundTruth(index(expanded=expanded)), scoring=Scoring(metric)
+        predictions, GroundTruthFiles(index(expanded=expanded)), scoring=Scoring(metric)
     )
 
     assert repr(report.metrics) == repr(expected.metrics)
@@ -78,21 +78,21 @@ def test_an_index_knows_its_images(
     report, expected = (
         evaluate_detector(artifacts.checkpoint, artifacts.head, images, truth)
         for images, truth in (
-            ([], GroundTruth(index(expanded=True))),
-            ([world.images], GroundTruth(world.boxes, world.image_labels, world.hierarchy)),
+            ([], GroundTruthFiles(index(expanded=True))),
+            ([world.images], GroundTruthFiles(world.boxes, world.image_labels, world.hierarchy)),
         )
     )
 
     assert repr(report.metrics) == repr(expected.metrics)
     with pytest.raises(ConfigError, match="--images missing"):
-        evaluate_detector(artifacts.checkpoint, artifacts.head, [], GroundTruth(world.boxes))
+        evaluate_detector(artifacts.checkpoint, artifacts.head, [], GroundTruthFiles(world.boxes))
 
 
 def test_a_joint_evaluation_is_that_of_its_predictions(
     world: SimpleNamespace, artifacts: SimpleNamespace, tmp_path: Path
 ) -> None:
     """Each group is detected with places of its own, and all of them compete again."""
-    truth, saved = GroundTruth(world.boxes, world.image_labels), tmp_path / "predictions.csv"
+    truth, saved = GroundTruthFiles(world.boxes, world.image_labels), tmp_path / "predictions.csv"
     protocol = Protocol(detections_per_image=3, joint=True, recall_at=(1, 3))
 
     detected = evaluate_detector(
@@ -121,11 +121,11 @@ def test_alone_is_a_detector_of_that_group(
     world: SimpleNamespace, artifacts: SimpleNamespace, group: str
 ) -> None:
     """It has the figures of an evaluation in which the other classes were not detected."""
-    truth = GroundTruth(world.boxes)
+    truth = GroundTruthFiles(world.boxes)
     head = DetectionHead.load(artifacts.head)
     ids = [i for i, own in zip(head.vocabulary.ids, head.groups, strict=True) if own == group]
     if group == "novel":  # of which the world has no box: let one stand for a seen class
-        truth = GroundTruth(_with_novel_boxes(world.boxes, ids[0]))
+        truth = GroundTruthFiles(_with_novel_boxes(world.boxes, ids[0]))
 
     joint, alone = (
         evaluate_detector(
@@ -162,7 +162,7 @@ def test_predictions_beyond_the_limit_do_not_count(
 
     limited, cut = (
         evaluate_predictions(
-            path, GroundTruth(world.boxes), scoring=Scoring(classes=str(classes), protocol=p)
+            path, GroundTruthFiles(world.boxes), scoring=Scoring(classes=str(classes), protocol=p)
         )
         for path, p in ((predictions, Protocol(2)), (few, Protocol()))
     )
@@ -179,7 +179,7 @@ def test_a_file_of_seen_classes_takes_the_place_of_a_head(
     seen.write_text("/m/01\n")
 
     report = evaluate_predictions(
-        predictions, GroundTruth(world.boxes, hierarchy=world.hierarchy), seen_classes=seen
+        predictions, GroundTruthFiles(world.boxes, hierarchy=world.hierarchy), seen_classes=seen
     )
 
     assert {row.group: row.classes for row in report.by_group()} == {
@@ -193,7 +193,7 @@ def test_a_joint_evaluation_without_groups_is_refused(
     """Nothing tells which classes are novel."""
     with pytest.raises(ConfigError, match="there is no seen one"):
         evaluate_predictions(
-            predictions, GroundTruth(world.boxes), scoring=Scoring(protocol=Protocol(joint=True))
+            predictions, GroundTruthFiles(world.boxes), scoring=Scoring(protocol=Protocol(joint=True))
         )
 
 
@@ -205,7 +205,7 @@ def test_labels_of_other_images_are_refused(
     labels.write_text("ImageID,LabelName,Confidence\nelsewhere,/m/01,1\n")
 
     with pytest.raises(MismatchError, match="none of its images has boxes: 'elsewhere'"):
-        evaluate_predictions(predictions, GroundTruth(world.boxes, labels))
+        evaluate_predictions(predictions, GroundTruthFiles(world.boxes, labels))
 
 
 def test_predictions_are_saved_though_the_metric_fails(
@@ -221,7 +221,7 @@ def test_predictions_are_saved_though_the_metric_fails(
     monkeypatch.setattr(ImageSizes, "of", fail)
     with pytest.raises(MismatchError, match="no"):
         evaluate_detector(
-            artifacts.checkpoint, artifacts.head, [world.images], GroundTruth(world.boxes),
+            artifacts.checkpoint, artifacts.head, [world.images], GroundTruthFiles(world.boxes),
             scoring=Scoring("aewtn-release"), predictions=saved,
         )  # fmt: skip
 
