@@ -5,19 +5,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from pipelines.config import BoxPolicy
-from pipelines.data.annotations import BoxTable, ImageLabelTable
+from pipelines.data.check_inputs import CheckInputs, UncheckedDataset
 from pipelines.data.checks import (
     check_box_classes,
     check_box_table,
     check_image_ids,
     check_labels,
-    mentions_in_boxes,
-    mentions_in_labels,
 )
-from pipelines.data.class_files import read_class_lines
 from pipelines.data.findings import (
     HARMLESS,
     KINDS,
@@ -28,36 +25,14 @@ from pipelines.data.findings import (
     Tally,
     row_writer,
 )
-from pipelines.data.index import is_index, open_index
-from pipelines.data.open_images import read_boxes, read_image_label_lines
-from pipelines.data.tables import IntArray
+from pipelines.data.image_checks import check_image_files, check_unused
+from pipelines.data.image_table import why_left_out
+from pipelines.data.images import ImageStore
 from pipelines.errors import ConfigError, DatasetError, Interrupted, did_you_mean
-from pipelines.storage import refuse_to_replace
-
-if TYPE_CHECKING:
-    from pipelines.data.images import ImageStore
 
 OnProgress: TypeAlias = Callable[[int, int, float], None]  # done, total, images a second
 
 _STOPPED = "Nothing was reported or written."
-
-
-@dataclass(frozen=True)
-class CheckInputs:
-    """The files of a dataset.
-
-    Args:
-        boxes: Open Images box CSV, or an index.
-        classes: Class list, to look for classes that are unknown or unused.
-        image_labels: Verified image-level labels; an index may hold its own.
-        images: Folders, zip and tar files, to look at the images with annotations; an index knows
-            its own.
-    """
-
-    boxes: Path
-    classes: Path | None = None
-    image_labels: Path | None = None
-    images: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)
@@ -93,18 +68,6 @@ class CheckReport:
         )
 
 
-@dataclass
-class _Dataset:
-    """The dataset as it is, with nothing treated."""
-
-    boxes: BoxTable
-    labels: ImageLabelTable | None
-    label_lines: IntArray | None
-    label_file: Path
-    classes: dict[str, int] | None
-    images: "ImageStore | None"
-
-
 def check_data(
     inputs: CheckInputs,
     policy: BoxPolicy = "error",
@@ -125,43 +88,26 @@ def check_data(
         on_progress: Called after each image.
 
     Raises:
-        ConfigError: If a kind is not known, or ``rows`` would replace an input.
+        ConfigError: If a kind is not known, or ``rows`` would replace an input or a file that the
+            index was made from.
         DatasetError: If a file cannot be read at all.
         Interrupted: On Ctrl-C; nothing is written.
     """
     _refuse_unknown(allow)
-    if rows is not None:
-        files = (inputs.boxes, inputs.classes, inputs.image_labels, *inputs.images)
-        refuse_to_replace(rows, files)
+    started = time.monotonic()
     try:
+        dataset = UncheckedDataset.load(inputs)
+        if rows is not None:
+            dataset.refuse_to_replace(rows)
         with row_writer(rows) as write:
             tally = Tally(frozenset(allow) | HARMLESS, write)
-            return _check(inputs, policy, tally, workers, on_progress, rows)
+            images = _check(dataset, policy, tally, workers, on_progress)
     except KeyboardInterrupt as interrupt:
         raise Interrupted("stopped", where=inputs.boxes, mend=_STOPPED) from interrupt
-
-
-def _check(
-    inputs: CheckInputs,
-    policy: BoxPolicy,
-    tally: Tally,
-    workers: int,
-    on_progress: OnProgress,
-    rows: Path | None,
-) -> CheckReport:
-    started = time.monotonic()
-    dataset = _load(inputs)
-    mentions = _mentions(dataset)
-    for finding in _row_findings(dataset, inputs, policy):
-        tally.add(finding)
-    for offence in check_image_ids(mentions):
-        tally.add(Finding.of(offence))
-    if dataset.images is not None:
-        _check_images(dataset.images, mentions, workers, tally, on_progress)
     findings = tally.found()
     return CheckReport(
         findings,
-        images=len(mentions.image_ids),
+        images=images,
         boxes=len(dataset.boxes),
         seconds=time.monotonic() - started,
         ok=not any(found.fault for found in findings.values()),
@@ -169,42 +115,28 @@ def _check(
     )
 
 
-def _load(inputs: CheckInputs) -> _Dataset:
-    classes = read_class_lines(inputs.classes) if inputs.classes else None
-    images = _open(inputs.images) if inputs.images else None
-    labels, lines, label_file = None, None, inputs.boxes
-    if is_index(inputs.boxes):
-        index = open_index(inputs.boxes)
-        boxes, labels = index.annotations.boxes, index.annotations.labels
-        images = images or index.images()
-    else:
-        boxes = read_boxes(inputs.boxes, "unchecked")
-    if inputs.image_labels is not None:
-        label_file = inputs.image_labels
-        labels, lines = read_image_label_lines(label_file)
-    return _Dataset(boxes, labels, lines, label_file, classes, images)
+def _check(
+    dataset: UncheckedDataset,
+    policy: BoxPolicy,
+    tally: Tally,
+    workers: int,
+    on_progress: OnProgress,
+) -> int:
+    """Count all that is wrong; return how many images the annotations name."""
+    mentions = dataset.mentions()
+    for finding in _row_findings(dataset, policy):
+        tally.add(finding)
+    for offence in check_image_ids(mentions):
+        tally.add(Finding.of(offence))
+    if dataset.images is not None:
+        _check_images(dataset.images, mentions, workers, tally, on_progress)
+    return len(mentions.image_ids)
 
 
-def _open(sources: Sequence[Path]) -> "ImageStore":
-    from pipelines.data.images import open_images  # imports torch, half a gigabyte
-
-    return open_images(*sources)
-
-
-def _mentions(dataset: _Dataset) -> Mentions:
-    """Return the annotated images, each once; those of an index are all in its boxes."""
-    in_boxes = mentions_in_boxes(dataset.boxes)
-    if dataset.labels is None or dataset.label_lines is None:
-        return in_boxes
-    return in_boxes.followed_by(
-        mentions_in_labels(dataset.labels, dataset.label_lines, dataset.label_file)
-    )
-
-
-def _row_findings(dataset: _Dataset, inputs: CheckInputs, policy: BoxPolicy) -> Iterator[Finding]:
+def _row_findings(dataset: UncheckedDataset, policy: BoxPolicy) -> Iterator[Finding]:
     yield from check_box_table(dataset.boxes, policy)
-    if dataset.classes is not None and inputs.classes is not None:
-        yield from check_box_classes(dataset.boxes, dataset.classes, inputs.classes)
+    if dataset.classes is not None and dataset.inputs.classes is not None:
+        yield from check_box_classes(dataset.boxes, dataset.classes, dataset.inputs.classes)
     if dataset.labels is not None:
         yield from check_labels(
             dataset.labels, dataset.label_lines, dataset.label_file, dataset.classes
@@ -212,17 +144,15 @@ def _row_findings(dataset: _Dataset, inputs: CheckInputs, policy: BoxPolicy) -> 
 
 
 def _check_images(
-    store: "ImageStore",
+    store: ImageStore,
     mentions: Mentions,
     workers: int,
     tally: Tally,
     on_progress: OnProgress,
 ) -> None:
-    from pipelines.data.image_checks import check_image_files, check_unused
-
     for name in store.unsafe:
-        reason = "it leads out of its source, is a link or has a name that is not UTF-8"
-        tally.add(Finding.of(Offence("image-unsafe-id", name, detail=reason, action="left out")))
+        offence = Offence("image-unsafe-id", name, detail=why_left_out(name), action="left out")
+        tally.add(Finding.of(offence))
     started, total, done = time.monotonic(), len(mentions.image_ids), 0
     try:
         with closing(check_image_files(store, mentions, workers)) as found:
@@ -232,7 +162,7 @@ def _check_images(
                 on_progress(done, total, done / (time.monotonic() - started))
     except KeyboardInterrupt as interrupt:
         raise Interrupted(
-            f"stopped after {done} of {total} images", where=store.origin, mend=_STOPPED
+            f"stopped after {done} of {total} images", where=store.places, mend=_STOPPED
         ) from interrupt
     for finding in check_unused(store, mentions):
         tally.add(finding)

@@ -58,7 +58,8 @@ def balance(index: Path) -> int:
 
 def check(boxes: Path, classes: Path) -> int:
     """Check a CSV as ``wtn check-data`` does; return the number of boxes."""
-    from pipelines.check_data import CheckInputs, check_data
+    from pipelines.check_data import check_data
+    from pipelines.data.check_inputs import CheckInputs
 
     return check_data(CheckInputs(boxes, classes), "error").boxes
 

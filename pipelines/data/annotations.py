@@ -33,13 +33,18 @@ class Source:
     path: Path
     row: RowName = "line"
 
+    def file(self, image_id: str) -> Path:
+        """Return the file that holds the rows of an image."""
+        return self.path / f"{image_id}.xml" if self.row == "object" else self.path
+
     def where(self, row: int, image_id: str) -> str:
         """Name one row, so that a user can find it."""
-        if self.row == "line":
-            return f"{self.path}:{row}"
-        if self.row == "annotation":
-            return f"{self.path}: annotation {row}"
-        return f"{self.path / image_id}.xml: object {row}"
+        return name_row(self.file(image_id), row, self.row)
+
+
+def name_row(file: Path | str, row: int, row_name: RowName) -> str:
+    """Name a row of a file as :class:`Source` counts it."""
+    return f"{file}:{row}" if row_name == "line" else f"{file}: {row_name} {row}"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.config import BoxPolicy
-from pipelines.data.annotations import BoxTable, ImageLabelTable
+from pipelines.data.annotations import BoxTable, ImageLabelTable, Source
 from pipelines.data.box_policy import box_faults, check_boxes
 from pipelines.data.findings import Finding, Mentions, Offence
 from pipelines.data.tables import BoolArray, IntArray
@@ -100,19 +100,19 @@ def is_unsafe(image_id: str) -> bool:
     return _LEADS_OUT.search(image_id) is not None
 
 
-def mentions_in_boxes(table: BoxTable) -> Mentions:
-    """Return the images of a box table, with those that have no box."""
+def mentions_in_boxes(table: BoxTable, path: Path) -> Mentions:
+    """Return the images of a box table; those without a box are named by the file at ``path``."""
     first = _first_rows(table.image, len(table.image_ids))
-    rows, source = np.full_like(first, -1), np.zeros_like(first)
+    rows, source = np.full_like(first, -1), np.full_like(first, len(table.sources))
     named = first >= 0
     rows[named], source[named] = table.rows[first[named]], table.source[first[named]]
-    return Mentions(table.image_ids, tuple(s.path for s in table.sources), source, rows)
+    return Mentions(table.image_ids, (*table.sources, Source(path)), source, rows)
 
 
 def mentions_in_labels(labels: ImageLabelTable, rows: IntArray, path: Path) -> Mentions:
     """Return the images of a label file; ``rows`` ``[n]`` are the lines of its labels."""
     first = _first_rows(labels.image, len(labels.image_ids))
-    return Mentions(labels.image_ids, (path,), np.zeros_like(first), rows[first])
+    return Mentions(labels.image_ids, (Source(path),), np.zeros_like(first), rows[first])
 
 
 def _dropped(table: BoxTable, bad: BoolArray, policy: BoxPolicy) -> BoolArray:
@@ -140,12 +140,14 @@ def _box_offences(
 
 
 def _row_offence(table: BoxTable, kind: str, row: int) -> Offence:
+    source, image_id = table.sources[table.source[row]], table.image_ids[table.image[row]]
     return Offence(
         kind,
-        str(table.sources[table.source[row]].path),
+        str(source.file(image_id)),
         int(table.rows[row]),
-        table.image_ids[table.image[row]],
+        image_id,
         table.class_ids[table.label[row]],
+        row_name=source.row,
     )
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from pipelines.data.annotations import RowName, Source, name_row
 from pipelines.data.tables import IntArray
 from pipelines.storage import atomic_path
 
@@ -37,6 +38,7 @@ KINDS = {
     "image-unused": "an image without annotations; no fault",
 }
 HARMLESS = frozenset({"image-unused"})  # told, but not wrong
+BY_POLICY = frozenset(kind for kind in KINDS if kind.startswith("box-"))  # a policy treats them
 
 
 class Offence(NamedTuple):
@@ -50,6 +52,7 @@ class Offence(NamedTuple):
         class_id: The class.
         detail: The values that are wrong.
         action: What training does with it.
+        row_name: What the file's :class:`Source` calls its rows.
     """
 
     kind: str
@@ -59,11 +62,12 @@ class Offence(NamedTuple):
     class_id: str = ""
     detail: str = ""
     action: str = "refused"
+    row_name: RowName = "line"
 
     @property
     def where(self) -> str:
         """Name the place."""
-        return self.file if self.row is None else f"{self.file}:{self.row}"
+        return self.file if self.row is None else name_row(self.file, self.row, self.row_name)
 
     @property
     def what(self) -> str:
@@ -100,13 +104,13 @@ class Mentions(NamedTuple):
 
     Args:
         image_ids: ``[I]``, distinct.
-        files: By source.
-        source: ``[I]``, positions in ``files``.
+        sources: The files.
+        source: ``[I]``, positions in ``sources``.
         rows: ``[I]``, the row in the file; -1 if no row names the image.
     """
 
     image_ids: Sequence[str]
-    files: tuple[Path, ...]
+    sources: tuple[Source, ...]
     source: IntArray
     rows: IntArray
 
@@ -116,16 +120,23 @@ class Mentions(NamedTuple):
         new = [i for i, image_id in enumerate(other.image_ids) if image_id not in known]
         return Mentions(
             [*self.image_ids, *(other.image_ids[i] for i in new)],
-            self.files + other.files,
-            np.concatenate([self.source, other.source[new] + len(self.files)]),
+            self.sources + other.sources,
+            np.concatenate([self.source, other.source[new] + len(self.sources)]),
             np.concatenate([self.rows, other.rows[new]]),
         )
 
     def offence(self, kind: str, image: int, detail: str) -> Offence:
         """Return what is wrong with an image, where it is named first."""
-        row = int(self.rows[image])
-        file = str(self.files[self.source[image]])
-        return Offence(kind, file, row if row >= 0 else None, self.image_ids[image], detail=detail)
+        image_id, row = self.image_ids[image], int(self.rows[image])
+        source = self.sources[self.source[image]]
+        return Offence(
+            kind,
+            str(source.file(image_id)),
+            row if row >= 0 else None,
+            image_id,
+            detail=detail,
+            row_name=source.row,
+        )
 
 
 @dataclass
@@ -188,4 +199,4 @@ def row_writer(path: Path | None) -> Iterator[WriteRows]:
     ):
         writer = csv.writer(file)
         writer.writerow(ROW_COLUMNS)
-        yield writer.writerows
+        yield lambda offences: writer.writerows(o[: len(ROW_COLUMNS)] for o in offences)

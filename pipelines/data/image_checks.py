@@ -34,13 +34,14 @@ def check_image_files(
         What is wrong with each image, in the order of ``mentions``.
     """
     found = store.positions(mentions.image_ids) >= 0
+    places = store.places
 
     def check(image: int) -> list[Offence]:
         if found[image]:
             return _file_offences(store, mentions.image_ids[image])
         if is_unsafe(mentions.image_ids[image]):
             return []
-        detail = f"{mentions.image_ids[image]!r} is not in {store.origin}"
+        detail = f"{mentions.image_ids[image]!r} is not in {places}"
         return [mentions.offence("image-missing", image, detail)]
 
     yield from _in_order(check, range(len(found)), workers)

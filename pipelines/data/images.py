@@ -75,12 +75,18 @@ class ImageStore:
         return tuple(self._table.unsafe)
 
     @property
+    def places(self) -> str:
+        """Name the folders and archives."""
+        return ", ".join(map(str, self.sources))
+
+    @property
     def origin(self) -> str:
-        """Name the folders and archives, and what was left out: it may be what somebody misses."""
-        places, unsafe = ", ".join(map(str, self.sources)), self.unsafe
+        """Name them, and what was left out: it may be what somebody misses."""
+        unsafe = self.unsafe
         if not unsafe:
-            return places
-        return f"{places} ({len(unsafe)} left out, first {unsafe[0]}: {why_left_out(unsafe[0])})"
+            return self.places
+        why = why_left_out(unsafe[0])
+        return f"{self.places} ({len(unsafe)} left out, first {unsafe[0]}: {why})"
 
     def __len__(self) -> int:
         return len(self.ids)

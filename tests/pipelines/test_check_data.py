@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.check_data import CheckInputs, CheckReport, check_data
+from pipelines.check_data import CheckReport, check_data
 from pipelines.data.annotation_files import load_annotations
+from pipelines.data.annotation_sources import AnnotationSource, OpenImagesSource, VocSource
+from pipelines.data.check_inputs import CheckInputs
 from pipelines.data.findings import HARMLESS, KINDS
 from pipelines.data.images import open_images
 from pipelines.data.index import write_index
 from pipelines.errors import ConfigError, DatasetError, Interrupted
+from pipelines.provenance import parent, provenance_of
 
 BOXES = """\
 ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsGroupOf
@@ -47,7 +50,9 @@ def faulty(tmp_path: Path) -> SimpleNamespace:
     (images / "cut.jpg").write_bytes((images / "good.jpg").read_bytes()[:1200])
     (images / "text.jpg").write_text("not an image")
     (images / "link.jpg").symlink_to(tmp_path / "boxes.csv")
-    for name, text in (("boxes", BOXES), ("labels", LABELS), ("classes", CLASSES)):
+    every = CLASSES + "/m/q,Q\n/m/zzz,Z\n"
+    files = {"boxes": BOXES, "labels": LABELS, "classes": CLASSES, "all": every}
+    for name, text in files.items():
         (tmp_path / f"{name}.csv").write_text(text)
     return SimpleNamespace(
         boxes=tmp_path / "boxes.csv",
@@ -58,6 +63,23 @@ def faulty(tmp_path: Path) -> SimpleNamespace:
             tmp_path / "boxes.csv", tmp_path / "classes.csv", tmp_path / "labels.csv", [images]
         ),
     )
+
+
+@pytest.fixture
+def voc(tmp_path: Path) -> Path:
+    """Return a folder of Pascal VOC whose image c has a cat and the same dog twice."""
+    corners = "<xmin>1</xmin><ymin>2</ymin><xmax>9</xmax><ymax>9</ymax>"
+    objects = "".join(
+        f"<object><name>{name}</name><bndbox>{corners}</bndbox></object>"
+        for name in ("cat", "dog", "dog")
+    )
+    folder = tmp_path / "VOC2012"
+    (folder / "Annotations").mkdir(parents=True)
+    for name, content in (("b", ""), ("c", objects)):
+        (folder / "Annotations" / f"{name}.xml").write_text(
+            f"<annotation><size><width>9</width><height>9</height></size>{content}</annotation>"
+        )
+    return folder
 
 
 def test_every_fault_is_found(faulty: SimpleNamespace) -> None:
@@ -193,12 +215,85 @@ def test_ctrl_c_leaves_nothing(faulty: SimpleNamespace, tmp_path: Path) -> None:
     assert not list((tmp_path / "rows").iterdir())
 
 
+def test_images_with_labels_alone_are_checked(faulty: SimpleNamespace, tmp_path: Path) -> None:
+    """An index without boxes knows no row of theirs, so it is named itself."""
+    index = _prepare(
+        OpenImagesSource(tmp_path / "all.csv", image_labels=(faulty.labels,)), tmp_path / "i"
+    )
+    (faulty.images / "good.jpg").unlink()
+
+    report = check_data(CheckInputs(index, images=[faulty.images]))
+
+    assert report.images == 2
+    assert report.findings["image-missing"].first == str(index)
+
+
+def test_objects_of_xml_files_are_named(voc: Path, tmp_path: Path) -> None:
+    """The file is that of the image, in the table as in the file of rows."""
+    index = _prepare(VocSource(voc), tmp_path / "voc.index")
+    (tmp_path / "classes.csv").write_text("dog\n")
+
+    report = check_data(CheckInputs(index, tmp_path / "classes.csv"), rows=tmp_path / "rows.csv")
+
+    xml = voc / "Annotations" / "c.xml"
+    assert report.findings["box-duplicate"].first == f"{xml}: object 3"
+    assert report.findings["class-unknown"].first == f"{xml}: object 1"
+    written = list(csv.DictReader((tmp_path / "rows.csv").read_text().splitlines()))
+    assert [(row["Kind"], row["File"], row["Row"]) for row in written] == [
+        ("box-duplicate", str(xml), "3"), ("class-unknown", str(xml), "1"),
+    ]  # fmt: skip
+
+
+def test_the_files_of_an_index_are_not_replaced(
+    faulty: SimpleNamespace, voc: Path, tmp_path: Path
+) -> None:
+    """Boxes, labels, classes, XML files and images stay, whether or not they are arguments."""
+    source = OpenImagesSource(tmp_path / "all.csv", (faulty.boxes,), (faulty.labels,))
+    index = _prepare(source, tmp_path / "i", images=(faulty.images,))
+    moved = tmp_path / "moved.csv"
+    moved.write_bytes(faulty.labels.read_bytes())
+    sources = [
+        faulty.boxes, faulty.labels, tmp_path / "all.csv", moved, faulty.images / "good.jpg",
+    ]  # fmt: skip
+    before = [path.read_bytes() for path in sources]
+
+    for path in sources:
+        with pytest.raises(ConfigError, match=f"^{path}: the output would replace an input"):
+            check_data(CheckInputs(index), rows=path)
+    with pytest.raises(ConfigError, match="would replace an input"):
+        check_data(
+            CheckInputs(_prepare(VocSource(voc), tmp_path / "v")),
+            rows=voc / "Annotations" / "c.xml",
+        )
+
+    assert [path.read_bytes() for path in sources] == before
+
+
+def test_rows_may_stand_beside_the_files(faulty: SimpleNamespace) -> None:
+    """They may also be written again."""
+    for _ in range(2):
+        check_data(faulty.all, rows=faulty.images / "rows.csv")
+
+    assert (faulty.images / "rows.csv").read_text().startswith("Kind,File,")
+
+
 def test_wrong_arguments_are_refused_first(faulty: SimpleNamespace) -> None:
     """A kind that does not exist, and rows in place of an input."""
     with pytest.raises(ConfigError, match=r"'box-outsid'\nDid you mean 'box-outside'\?"):
         check_data(faulty.all, allow=["box-outsid"])
     with pytest.raises(ConfigError, match="would replace an input"):
         check_data(faulty.all, rows=faulty.boxes)
+
+
+def _prepare(source: AnnotationSource, output: Path, images: tuple[Path, ...] = ()) -> Path:
+    """Make an index that keeps every box, the bad ones too."""
+    write_index(
+        output, source.read("unchecked")[0], key="k", policy="keep", counts={},
+        provenance=provenance_of(*(parent(role, path) for role, path in source.files()
+                                   if path.is_file())),
+        images=open_images(*images) if images else None,
+    )  # fmt: skip
+    return output
 
 
 def _counts(report: CheckReport) -> dict[str, int]:

@@ -104,7 +104,7 @@ def test_labels_of_foreign_classes_are_told() -> None:
 def test_images_are_named_where_they_first_are() -> None:
     """An image of both files belongs to the boxes; one without a row has none."""
     boxes = mentions_in_boxes(
-        _table([(2, 0, (0, 0, 1, 1)), (0, 0, (0, 0, 1, 1)), (2, 0, (0,) * 4)])
+        _table([(2, 0, (0, 0, 1, 1)), (0, 0, (0, 0, 1, 1)), (2, 0, (0,) * 4)]), Path("index")
     )
     labels = _labels([(3, 0, 1), (0, 0, 1), (3, 1, 1)])
     both = boxes.followed_by(mentions_in_labels(labels, np.arange(3) + 2, Path("labels.csv")))
@@ -112,7 +112,7 @@ def test_images_are_named_where_they_first_are() -> None:
     found = [both.offence("image-missing", i, "").where for i in range(len(both.image_ids))]
 
     assert list(both.image_ids) == ["i", "j", "k", "l"]
-    assert found == ["boxes.csv:3", "boxes.csv", "boxes.csv:2", "labels.csv:2"]
+    assert found == ["boxes.csv:3", "index", "boxes.csv:2", "labels.csv:2"]
 
 
 @pytest.mark.parametrize("image_id", ["../up", "a/b", "/etc", "a\\b", "..", ".", "a\0b", "C:a"])
@@ -129,7 +129,7 @@ def test_file_names_are_safe(image_id: str) -> None:
 
 def test_unsafe_ids_are_told_where_they_are_named() -> None:
     """The row of the annotation is what the user can mend."""
-    mentions = Mentions(("a", "../up"), (FILE,), np.zeros(2, np.int64), np.array([2, 3]))
+    mentions = Mentions(("a", "../up"), (Source(FILE),), np.zeros(2, np.int64), np.array([2, 3]))
 
     (offence,) = check_image_ids(mentions)
 

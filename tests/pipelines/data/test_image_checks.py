@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from pipelines.data import image_checks
+from pipelines.data.annotations import Source
 from pipelines.data.findings import Mentions
 from pipelines.data.image_checks import check_image_files, check_unused
 from pipelines.data.images import ImageStore, open_images
@@ -104,7 +105,7 @@ def _mentions(*image_ids: str) -> Mentions:
     """Return images named in the lines of a file with a header."""
     count = len(image_ids)
     source = np.zeros(count, np.int64)
-    return Mentions(image_ids, (Path("boxes.csv"),), source, np.arange(count) + 2)
+    return Mentions(image_ids, (Source(Path("boxes.csv")),), source, np.arange(count) + 2)
 
 
 def _noise() -> Image.Image:
