@@ -1,12 +1,12 @@
 """``wtn check-data``: everything that is wrong with a dataset, in one table."""
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipelines.config import BoxPolicy
-from pipelines.errors import ConfigError
 from wtn_cli import console
 from wtn_cli.options import AsJson
 
@@ -27,7 +27,7 @@ Images = Annotated[
     ),
 ]
 Policy = Annotated[
-    str,
+    BoxPolicy,
     typer.Option(
         metavar="POLICY", help="What training will do with bad boxes: error, clip or drop."
     ),
@@ -60,13 +60,14 @@ def check_data(
     Example: `wtn check-data --boxes boxes.csv --classes classes.csv --images train.zip
     --policy clip --rows faults.csv --allow class-unused`
     """
-    from pipelines.check_data import CheckInputs, check_data  # imports torch: when it runs
+    from pipelines.check_data import check_data
+    from pipelines.data.check_inputs import CheckInputs
 
     inputs = CheckInputs(boxes, classes, image_labels, images or ())
     with console.progress("check images") as bar:
         report = check_data(
             inputs,
-            _policy(policy),
+            policy,
             rows=rows,
             allow=allow or (),
             workers=workers,
@@ -79,15 +80,7 @@ def check_data(
     report.refuse_faults()
 
 
-def _policy(name: str) -> BoxPolicy:
-    policies: tuple[BoxPolicy, ...] = get_args(BoxPolicy)
-    for policy in policies:
-        if policy == name:
-            return policy
-    raise ConfigError(f"unknown policy {name!r}", mend=f"Policies: {', '.join(policies)}.")
-
-
-def _show(report: "CheckReport", policy: str) -> None:
+def _show(report: "CheckReport", policy: BoxPolicy) -> None:
     counted = f"{report.boxes} boxes, {report.images} images, {report.seconds:.1f} s"
     console.say(counted if report.findings else f"{counted}: nothing wrong")
     if report.findings:
@@ -99,6 +92,14 @@ def _show(report: "CheckReport", policy: str) -> None:
 
 
 def _row(kind: str, found: "FindingSummary") -> tuple[str, ...]:
+    from pipelines.data.findings import BY_POLICY
+
     actions = "\n".join(f"{count} {action}" for action, count in found.actions.items())
     name = kind if found.fault else f"{kind}\n(no fault)"
-    return name, str(found.count), actions, f"{found.first}\n{found.detail}".rstrip()
+    place = min(found.first, os.path.relpath(found.first), key=len)
+    return (
+        name,
+        str(found.count),
+        actions if kind in BY_POLICY else "-",
+        f"{place}\n{found.detail}".rstrip(),
+    )

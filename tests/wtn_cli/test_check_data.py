@@ -61,6 +61,31 @@ def test_faults_are_one_table(
     assert "Error: 6 faults: 1 box-not-finite, 2 box-outside, " in ended.stderr
 
 
+def test_what_no_policy_touches_has_a_dash(wtn: Wtn, faulty: Path, tmp_path: Path) -> None:
+    """Nothing is done with an unused class, so the column of the policy is silent about it."""
+    (tmp_path / "classes.csv").write_text("/m/01\n/m/02\n/m/03\n/m/99\n")
+
+    ended = wtn("check-data", "--boxes", faulty, "--classes", tmp_path / "classes.csv")
+
+    rows = [line.split("│") for line in ended.stdout.splitlines() if line.count("│") == 5]
+    shown = {row[1].strip(): row[3].strip() for row in rows}
+    assert (shown["class-unused"], shown["box-outside"]) == ("-", "2 refused")
+
+
+def test_paths_are_short(
+    wtn: Wtn, faulty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are relative to where the user is, but in JSON, which others read elsewhere."""
+    monkeypatch.chdir(tmp_path)
+
+    table = wtn("check-data", "--boxes", faulty).stdout
+    printed = json.loads(wtn("check-data", "--boxes", faulty, "--json").stdout)
+
+    assert "│ faulty.csv:14 " in table
+    assert str(tmp_path) not in table
+    assert printed["findings"]["box-outside"]["first"] == f"{faulty}:14"
+
+
 def test_json_is_one_object(wtn: Wtn, faulty: Path) -> None:
     """It holds the findings, whether or not they are faults; the reason stands on stderr."""
     ended = wtn("check-data", "--boxes", faulty, "--allow", "box-outside", "--json")
@@ -93,7 +118,7 @@ def test_allowed_faults_pass(wtn: Wtn, faulty: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (("--policy", "mend"), 2, "unknown policy 'mend'"),
+        (("--policy", "mend"), 2, "'mend' is not one of"),
         (("--allow", "boxes"), 2, "there is no kind of fault 'boxes'"),
         (("--images", "nowhere"), 3, "nowhere: no such folder"),
         (("--classes", "nowhere"), 3, "nowhere: no such file"),
