@@ -6,10 +6,13 @@ Detections are matched with boxes image by image, so an image that is drawn twic
 nothing has to be matched again: each sample weights what was judged once (Efron, 1979).
 
 An object that is drawn twice is found twice at one rank, which raises precision. For classes with a
-few boxes this lifts the samples' average precision above the figure itself; over many rare classes
-the percentiles of the samples need not even hold it. So the interval is the standard one, 1.96
-standard errors to either side of the figure (Efron and Tibshirani, 1993, chapter 12), and how far
-the samples lie above the figure is reported as their bias.
+few boxes this lifts the samples' average precision above the figure, as the figure itself lies
+above what more images would show. So the interval is the normal one with the bias taken off
+(Davison and Hinkley, 1997, chapter 5): 1.96 standard errors to either side of the figure less the
+samples' bias.
+
+The bias is an estimate too. Where it is larger than the standard error, as in the mean over many
+classes with a few boxes each, the interval holds the truth less often than 95 times of 100.
 """
 
 from collections.abc import Sequence
@@ -23,7 +26,7 @@ from pipelines.data.tables import FloatArray, IntArray
 from pipelines.metrics.judgement import Judgement
 
 _STANDARD_ERRORS = 1.96  # to either side hold 95 % of a normal distribution
-_ELEMENTS_PER_CHUNK = 1 << 22  # of [samples, detections]
+_ELEMENTS_PER_CHUNK = 1 << 22  # of [samples, detections] or [samples, images]
 
 Samples = NDArray[np.uint16]
 
@@ -33,8 +36,8 @@ class Interval:
     """A 95 % confidence interval of a figure between 0 and 1; NaN where there is none.
 
     Args:
-        low: 1.96 standard errors below the figure, but not below 0.
-        high: 1.96 standard errors above it, but not above 1.
+        low: The figure less its bias and 1.96 standard errors, within 0 and 1.
+        high: The figure less its bias and plus 1.96 standard errors, within 0 and 1.
         standard_error: The standard deviation of the samples.
         bias: Their mean, less the figure.
     """
@@ -50,13 +53,15 @@ class Interval:
         known = samples[~np.isnan(samples)]
         if len(known) < 2:
             return cls(*[float("nan")] * 4)
-        error = float(known.std(ddof=1))
-        return cls(
-            max(0.0, figure - _STANDARD_ERRORS * error),
-            min(1.0, figure + _STANDARD_ERRORS * error),
-            error,
-            bias=float(known.mean()) - figure,
-        )
+        error, bias = float(known.std(ddof=1)), float(known.mean()) - figure
+        reach = _STANDARD_ERRORS * np.array([-error, error])
+        low, high = (figure - bias + reach).clip(0, 1).tolist()
+        return cls(low, high, error, bias)
+
+    @property
+    def is_unreliable(self) -> bool:
+        """Whether the bias exceeds the standard error."""
+        return abs(self.bias) > self.standard_error
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ class SampledFigures:
         order = np.argsort(judged.score)[::-1]
         image, credit = judged.image[order], judged.credit[order]
         to_find = weighted_sum(samples, judged.truth_image, judged.truth_worth)
-        per_chunk = max(_ELEMENTS_PER_CHUNK // max(len(order), 1), 1)
+        per_chunk = _samples_per_chunk(len(order))
         parts = [
             _average_precision_and_recall(
                 samples[start : start + per_chunk, image],
@@ -106,7 +111,10 @@ def weighted_sum(samples: Samples, image: IntArray, value: FloatArray) -> FloatA
     """Return ``[N]``: the sum of values, each as often as its image is in the sample."""
     images, place = np.unique(image, return_inverse=True)
     by_image = np.bincount(place, value, minlength=len(images)).astype(np.float64)
-    total: FloatArray = samples[:, images] @ by_image
+    total = np.empty(len(samples))
+    per_chunk = _samples_per_chunk(len(images))
+    for start in range(0, len(samples), per_chunk):
+        total[start : start + per_chunk] = samples[start : start + per_chunk, images] @ by_image
     return total
 
 
@@ -119,6 +127,10 @@ def mean_over_classes(by_class: Sequence[FloatArray]) -> FloatArray:
     means = np.full(len(total), np.nan)
     np.divide(total, count, out=means, where=count > 0)
     return means
+
+
+def _samples_per_chunk(width: int) -> int:
+    return max(_ELEMENTS_PER_CHUNK // max(width, 1), 1)
 
 
 def _average_precision_and_recall(

@@ -11,8 +11,15 @@ from hypothesis import strategies as st
 
 from pipelines.data.image_sizes import ImageSizes
 from pipelines.metrics import bootstrap, evaluation
-from pipelines.metrics.bootstrap import Interval, draw_samples, mean_over_classes
+from pipelines.metrics.average_precision import average_precision, precision_recall
+from pipelines.metrics.bootstrap import (
+    Interval,
+    SampledFigures,
+    draw_samples,
+    mean_over_classes,
+)
 from pipelines.metrics.evaluation import Evaluated, Protocol
+from pipelines.metrics.judgement import Judgement
 from pipelines.metrics.open_images import OpenImagesRules
 from pipelines.metrics.release import ReleaseRules
 from pipelines.metrics.rules import Rules
@@ -123,16 +130,20 @@ def test_chunks_of_samples_change_nothing(tables: Build, monkeypatch: pytest.Mon
     assert parts.recall.tolist() == whole.recall.tolist()
 
 
-def test_the_interval_surrounds_the_figure() -> None:
-    """It reaches 1.96 standard errors to either side within 0 and 1, wherever the samples lie."""
+def test_the_interval_lies_around_the_figure_less_its_bias() -> None:
+    """It reaches 1.96 standard errors to either side, and ends at 0 and 1."""
     samples = np.array([0.5, 0.7, 0.6, math.nan])
 
     interval = Interval.around(0.3, samples)
 
     assert interval.standard_error == pytest.approx(0.1)
     assert interval.bias == pytest.approx(0.3)
-    assert (interval.low, interval.high) == pytest.approx((0.3 - 0.196, 0.3 + 0.196))
-    assert Interval.around(0.1, samples).low == 0
+    assert (interval.low, interval.high) == pytest.approx((0.0, 0.196))
+    assert interval.is_unreliable
+    near = Interval.around(0.55, samples)
+    assert (near.low, near.high) == pytest.approx((0.5 - 0.196, 0.5 + 0.196))
+    assert not near.is_unreliable
+    assert Interval.around(0.0, samples).high == 0
     assert math.isnan(Interval.around(0.3, samples[2:]).low)
 
 
@@ -145,16 +156,58 @@ def test_the_mean_of_a_sample_is_over_the_classes_in_it() -> None:
     )
 
 
-@settings(deadline=None, max_examples=10)
-@given(st.integers(0, 1000))
-def test_the_interval_covers_a_known_mean(seed: int) -> None:
-    """The standard error of a recall is that of a proportion over images, sqrt(p (1 - p) / n)."""
-    random = np.random.default_rng(seed)
-    found = random.random(400) < 0.3
-    samples = draw_samples(500, 400, seed)
+def test_the_standard_error_of_a_proportion_is_known() -> None:
+    """That of a recall is sqrt(p (1 - p) / n) over n images with one box each."""
+    found = np.random.default_rng(0).random(400) < 0.3
+    samples = draw_samples(500, 400, 0)
 
     interval = Interval.around(found.mean(), samples @ found / 400)
 
     assert interval.standard_error == pytest.approx(
-        math.sqrt(found.mean() * (1 - found.mean()) / 400), rel=0.15
+        math.sqrt(found.mean() * (1 - found.mean()) / 400), rel=0.1
     )
+
+
+def test_intervals_hold_a_mean_average_precision_that_is_biased() -> None:
+    """Of 60 data sets, over 5 in 6 hold it; without the bias taken off, fewer than 4 in 5 would.
+
+    The truth is that of two million images. In 20 classes of some 240 boxes each, the figures of a
+    data set lie above it by more than their standard error.
+    """
+    truth = _average_precision(_draw_class(np.random.default_rng(0), 2_000_000))
+    held = held_around_figure = 0
+    for seed in range(60):
+        random = np.random.default_rng(seed + 1)
+        classes = [_draw_class(random, 600) for _ in range(20)]
+        samples = draw_samples(60, 600, seed)
+        figure = float(np.mean([_average_precision(judged) for judged in classes]))
+        interval = Interval.around(
+            figure,
+            mean_over_classes(
+                [SampledFigures.of(judged, samples, 0.0).average_precision for judged in classes]
+            ),
+        )
+        held += interval.low <= truth <= interval.high
+        held_around_figure += abs(truth - figure) <= 1.96 * interval.standard_error
+
+    assert held >= 60 * 5 / 6
+    assert held_around_figure < 60 * 4 / 5
+
+
+def _draw_class(random: np.random.Generator, num_images: int) -> Judgement:
+    """Draw a class that 4 in 10 images have; 4 in 5 of its boxes are found, among wrong ones."""
+    boxes = np.flatnonzero(random.random(num_images) < 0.4)
+    right = boxes[random.random(len(boxes)) < 0.8]
+    wrong = np.flatnonzero(random.random(num_images) < 0.8)
+    return Judgement(
+        score=np.append(random.beta(3, 2, len(right)), random.beta(2, 3, len(wrong))),
+        credit=np.append(np.ones(len(right)), np.zeros(len(wrong))),
+        image=np.append(right, wrong),
+        num_ground_truth=float(len(boxes)),
+        truth_image=boxes,
+        truth_worth=np.ones(len(boxes)),
+    )
+
+
+def _average_precision(judged: Judgement) -> float:
+    return average_precision(precision_recall(judged.score, judged.credit, judged.num_ground_truth))
