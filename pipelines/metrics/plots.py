@@ -70,17 +70,22 @@ def plot_report(report: EvaluateReport, folder: Path) -> list[Path]:
 
 
 def plot_precision_recall(curves: Mapping[str, PrecisionRecall], path: Path) -> None:
-    """Draw the curve of each class, by name; the key tells the area below it."""
+    """Draw the curve of each class, by name; the key tells the area below it.
+
+    A class without detections has no curve, and stands in the key with an area of 0.
+    """
     with _figure(path) as axes:
         for name, curve in curves.items():
-            recall = np.append(0.0, curve.recall)
-            precision = np.append(curve.precision[:1], curve.precision)
+            start = slice(0, 1)  # the first precision holds from recall 0 on
+            recall = np.append(np.zeros_like(curve.recall[start]), curve.recall)
+            precision = np.append(curve.precision[start], curve.precision)
             label = f"{name} ({100 * average_precision(curve):.1f})"
             axes.plot(recall, precision, label=label, linewidth=1.2)
         axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
-        axes.legend(
-            title="class (AP50)", fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5)
-        )
+        if curves:
+            axes.legend(
+                title="class (AP50)", fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5)
+            )
 
 
 def plot_average_precision_by_frequency(
@@ -114,7 +119,8 @@ def plot_average_precision_by_frequency(
         )
         axes.xaxis.set_major_formatter(LogFormatter())  # 100, not 10 to the power of 2
         axes.xaxis.set_minor_formatter(LogFormatter())
-        axes.legend(fontsize="small")
+        if (boxes > 0).any():
+            axes.legend(fontsize="small")
 
 
 def plot_scores(counts: ScoreCounts, path: Path) -> None:

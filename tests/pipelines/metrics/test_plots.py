@@ -48,6 +48,27 @@ def test_classes_without_boxes_are_left_out(tmp_path: Path) -> None:
     assert not any(blue - red > 100 for red, _, blue in colours)  # seen
 
 
+def test_a_class_without_detections_stands_in_the_key_only(tmp_path: Path) -> None:
+    """It has boxes and no curve; the next class keeps the next colour."""
+    empty = precision_recall(np.empty(0), np.empty(0), 2.0)
+    curve = precision_recall(np.array([0.9, 0.5]), np.array([1.0, 0.0]), 2.0)
+
+    plot_precision_recall({"Cat": empty, "Dog": curve}, tmp_path / "curves.png")
+
+    assert (255, 127, 14) in _colours(tmp_path / "curves.png")
+
+
+def test_pictures_without_any_class_have_no_key(tmp_path: Path) -> None:
+    """Nothing is drawn in the axes, and matplotlib has nothing to warn of."""
+    none = np.zeros(1)
+
+    plot_precision_recall({}, tmp_path / "curves.png")
+    plot_average_precision_by_frequency(none, none, ["seen"], tmp_path / "frequency.png")
+
+    for name in ("curves", "frequency"):
+        assert all(max(c) - min(c) == 0 for c in _colours(tmp_path / f"{name}.png"))
+
+
 def test_scores_may_be_missing(tmp_path: Path) -> None:
     """A detector that is never right has a picture too."""
     counts = ScoreCounts()
