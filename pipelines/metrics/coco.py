@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.data.tables import FloatArray, IntArray
+from pipelines.data.tables import BoolArray, FloatArray, IntArray
 from pipelines.errors import ConfigError
 from pipelines.metrics.joining import Detections, GroundTruth
 
 _AREAS = ("all", "small", "medium", "large")  # of the library's default ranges, in their order
 _LIMITS = (1, 10, 100)  # detections of one class in one image
+_LARGEST_AREA = 1e5**2  # square pixels; the library's range "all" ends here
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,15 @@ def coco_class_figures(truth: GroundTruth, area: FloatArray, found: Detections) 
         evaluation.eval["recall"][:, 0],  # [T, A, M]
         evaluation.params.iouThrs,
     )
+
+
+def is_object(truth: GroundTruth, area: FloatArray) -> BoolArray:
+    """Return ``[m]``: which boxes COCO counts as objects to find; groups and odd areas are not.
+
+    The arguments are those of :func:`coco_class_figures`. A box whose corners are swapped on one
+    axis has a negative area.
+    """
+    return ~truth.group_of & (area >= 0) & (area <= _LARGEST_AREA)
 
 
 def mean_figures(classes: Iterable[CocoFigures]) -> CocoFigures:

@@ -12,7 +12,12 @@ import numpy as np
 from pipelines.data.annotations import Annotations, ImageLabelTable
 from pipelines.data.predictions import PredictionTable
 from pipelines.data.tables import BoolArray, IntArray
-from pipelines.metrics.coco import CocoFigures, coco_class_figures, require_faster_coco_eval
+from pipelines.metrics.coco import (
+    CocoFigures,
+    coco_class_figures,
+    is_object,
+    require_faster_coco_eval,
+)
 from pipelines.metrics.competition import Competition
 from pipelines.metrics.detection_metrics import DetectionMetrics
 from pipelines.metrics.evaluation import Evaluated, count_annotations
@@ -69,7 +74,7 @@ def evaluate_coco(
     truth = evaluation.ground_truth(annotations.boxes)
     everyone = np.ones(len(class_ids), np.bool_)
     competition = Competition(everyone, detections_per_image, len(annotations.image_ids))
-    figures, num_detections = {}, {}
+    figures, objects, num_detections = {}, {}, {}
     with closing(DetectionIntake(CocoAdmission(), evaluation, truth, annotations)) as intake:
         intake.take(blocks, [competition])
         scale = sizes_of(annotations.image_ids)[:, [1, 0, 1, 0]]
@@ -77,20 +82,24 @@ def evaluate_coco(
             found, row = intake.of_class(label)
             if competition.is_full:
                 found = found.select(competition.admits(found, row))
-            figures[class_ids[label]] = _judge(of_class, found, scale)
-            num_detections[class_ids[label]] = len(found.image)
+            class_id = class_ids[label]
+            figures[class_id], objects[class_id] = _judge(of_class, found, scale)
+            num_detections[class_id] = len(found.image)
     counts = count_annotations(truth, class_ids)
-    objects = {name: float(count.boxes - count.group_of) for name, count in counts.items()}
     return Evaluated(_metrics(figures, objects, num_detections), counts, coco=figures)
 
 
-def _judge(truth: GroundTruth, found: Detections, scale: IntArray) -> CocoFigures:
-    """Judge one class; ``scale`` ``[I, 4]`` turns fractions of an image into pixels."""
+def _judge(truth: GroundTruth, found: Detections, scale: IntArray) -> tuple[CocoFigures, float]:
+    """Judge one class, and count its objects to find.
+
+    ``scale`` ``[I, 4]`` turns fractions of an image into pixels.
+    """
     boxes = truth.boxes * scale[truth.image]
     width, height = (boxes[:, 2:] - boxes[:, :2]).T
     area = width * height if truth.area is None else truth.area
     detected = replace(found, boxes=found.boxes * scale[found.image])
-    return coco_class_figures(replace(truth, boxes=boxes), area, detected)
+    figures = coco_class_figures(replace(truth, boxes=boxes), area, detected)
+    return figures, float(is_object(truth, area).sum())
 
 
 def _metrics(

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,29 @@ def test_only_the_best_of_an_image_count(tables: Build) -> None:
 
     assert precisions(None) == pytest.approx([1, 1])
     assert precisions(1) == pytest.approx([1, 0])
+
+
+@pytest.mark.parametrize(("box", "objects"), [
+    ((500, 100, 200, 400), 0.0),  # left and right swapped: a negative area
+    ((100, 100, 100, 400), 1.0),  # no area, and so never found
+])  # fmt: skip
+def test_a_box_that_is_none_is_no_object_or_never_found(
+    tables: Build, box: tuple[int, ...], objects: float
+) -> None:
+    """What COCO has no figure for is not counted either, beside a sound class."""
+    world = tables(
+        [("i", "cat", box, False), ("i", "dog", A, False)],
+        [("i", "cat", A, 0.9), ("i", "dog", A, 0.9)],
+    )
+
+    found = evaluate_coco(
+        world.annotations, [world.predictions], ["cat", "dog"], lambda ids: np.full((1, 2), 1000)
+    )
+
+    assert found.metrics.num_ground_truth == {"cat": objects, "dog": 1.0}
+    assert found.metrics.num_true_positives == {"cat": 0, "dog": 1}
+    assert math.isnan(found.metrics.average_precision["cat"]) == (objects == 0)
+    assert found.metrics.average_precision["dog"] == pytest.approx(1)
 
 
 @pytest.mark.real_data
