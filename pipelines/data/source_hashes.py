@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from pipelines.data.image_listing import image_entries
+from pipelines.data.voc import annotation_files
 from pipelines.errors import DatasetError, unreadable
 from pipelines.provenance import Provenance, sha256
 
@@ -18,7 +19,7 @@ class SourceHashes:
     """Hashes files in a thread beside the caller's; to be used in a ``with`` block.
 
     Args:
-        paths: Files, or folders whose XML files count.
+        paths: Files, or folders of Pascal VOC, of which the annotations count.
     """
 
     def __init__(self, paths: Iterable[Path]) -> None:
@@ -90,6 +91,6 @@ def _digest(path: Path) -> str:
 
 def _folder_digest(folder: Path) -> str:
     digest = hashlib.sha256()
-    for file in sorted(folder.rglob("*.xml")):
-        digest.update(f"{file.relative_to(folder)}|{sha256(file)}|".encode())
+    for file in sorted(annotation_files(folder)):
+        digest.update(os.fsencode(f"{file.name}|{sha256(file)}|"))
     return digest.hexdigest()

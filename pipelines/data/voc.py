@@ -56,7 +56,7 @@ def read_voc(folder: Path, policy: ReadPolicy = "error") -> Annotations:
             refused. Also as ``check_boxes`` does.
     """
     source = _annotation_folder(folder)
-    image_ids = _image_ids(source)
+    image_ids = _image_ids(folder)
     images = [_read_image(source, image_id) for image_id in image_ids]
     objects = [entry for image in images for entry in image.objects]
     classes = sorted({entry.class_id for entry in objects})
@@ -73,13 +73,19 @@ def read_voc(folder: Path, policy: ReadPolicy = "error") -> Annotations:
     return boxes.annotate(image_ids, sizes, Vocabulary(tuple(classes), tuple(classes)), policy)
 
 
+def annotation_files(folder: Path) -> list[Path]:
+    """Return the files that :func:`read_voc` reads, in any order; hidden ones do not count."""
+    files = _annotation_folder(folder).glob("*.xml")
+    return [path for path in files if not path.name.startswith(".")]
+
+
 def _annotation_folder(folder: Path) -> Path:
     inner = folder / "Annotations"
     return inner if inner.is_dir() else folder
 
 
-def _image_ids(source: Path) -> list[str]:
-    ids = sorted(path.stem for path in source.glob("*.xml") if not path.name.startswith("."))
+def _image_ids(folder: Path) -> list[str]:
+    ids, source = sorted(path.stem for path in annotation_files(folder)), _annotation_folder(folder)
     if not ids:
         raise DatasetError(
             "no XML files found" if source.is_dir() else "no such folder",
