@@ -38,7 +38,7 @@ Expand = Annotated[
 
 @app.callback()
 def _describe() -> None:
-    """Make one index per split, which every command takes in place of --boxes.
+    """Make one index per split, which train, evaluate and check-data take as --boxes.
 
     It is memory-mapped, so it opens in no time at any size. Where it is already there, made of the
     same files in the same way, it is left as it is.

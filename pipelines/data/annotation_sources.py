@@ -11,12 +11,14 @@ from pipelines.data.box_policy import ReadPolicy
 from pipelines.data.class_files import read_vocabulary
 from pipelines.data.coco import CategoryKey, read_coco
 from pipelines.data.image_sizes import read_image_sizes
+from pipelines.data.index import is_index
 from pipelines.data.name_matching import read_aliases
 from pipelines.data.open_images import read_boxes, read_image_labels
 from pipelines.data.splits import assemble
 from pipelines.data.visual_genome import read_image_data, read_visual_genome
 from pipelines.data.voc import read_voc
-from pipelines.errors import ConfigError
+from pipelines.errors import ConfigError, DatasetError
+from pipelines.storage import read_header
 
 Notes: TypeAlias = Mapping[str, Any]
 
@@ -76,6 +78,8 @@ class OpenImagesSource(AnnotationSource):
 
     def read(self, policy: ReadPolicy) -> tuple[Annotations, Notes]:
         """Read all files; raises WTNError if they are bad."""
+        for path in (*self.boxes, *self.image_labels):
+            _refuse_artifact(path)
         vocabulary = read_vocabulary(self.classes)
         split = assemble(
             [read_boxes(path, policy) for path in self.boxes],
@@ -153,3 +157,13 @@ class VisualGenomeSource(AnnotationSource):
             min_boxes=self.min_boxes,
         )
         return split, asdict(report)
+
+
+def _refuse_artifact(path: Path) -> None:
+    if is_index(path):
+        raise DatasetError(
+            f"this is a {read_header(path)['format']} file already, not a CSV",
+            where=path,
+            mend="Train, evaluate and check-data take an index as it is; to prepare one, give the "
+            "CSV that it was made of.",
+        )
