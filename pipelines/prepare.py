@@ -151,7 +151,8 @@ class _Job:
         """Write the split; in place, its rows take the memory of the dataset's."""
         split, counts = self._plan.apply(dataset.annotations, dataset.bare, in_place=in_place)
         split = replace(split, sizes=dataset.sizes_of(split, on_progress))
-        on_progress("writing", 0, 1)
+        writing = f"writing {self._plan.output.name}"
+        on_progress(writing, 0, 1)
         write_index(
             self._plan.output,
             split,
@@ -162,7 +163,7 @@ class _Job:
             notes=dataset.notes,
             images=dataset.images,
         )
-        on_progress("writing", 1, 1)
+        on_progress(writing, 1, 1)
 
     def report(self, *, up_to_date: bool, started: float) -> PrepareReport:
         """Describe the file, from its header."""

@@ -129,12 +129,18 @@ class ProgressLine:
             note(f"{self._label} {done}/{total} eta {eta} {detail}".rstrip())
 
     def phase(self, name: str, done: int, total: int) -> None:
-        """Show how far a part of the work is; the parts follow each other."""
+        """Show how far a part of the work is; the parts follow each other.
+
+        A part of a single step is one plain line where there is no terminal, when it begins.
+        """
         if name != self._label:
             self._label, self._said, self._started = name, -1, time.monotonic()
             if self._progress is not None and self._task is not None:
                 self._progress.reset(self._task, description=name)
-        self.update(done, total)
+        if self._progress is not None or total != 1:
+            self.update(done, total)
+        elif done == 0:
+            note(name)
 
 
 class _BarAboveDetail(Progress):

@@ -29,7 +29,8 @@ BoxPolicy = Annotated[
     typer.Option("--policy", metavar="POLICY", help="Bad boxes: error, clip, drop or keep."),
 ]
 OnlyImages = Annotated[
-    Path | None, typer.Option(help="Keep the images of this list: ids in the first column.")
+    Path | None,
+    typer.Option(help="Keep the images of this list: ids, or file names, in the first column."),
 ]
 ExcludeImages = Annotated[Path | None, typer.Option(help="Leave out the images of this list.")]
 AnyCounts = Annotated[

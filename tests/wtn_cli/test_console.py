@@ -72,6 +72,18 @@ def test_a_pipe_is_not_flooded(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[-1] == "detect 1000/1000 eta 0:00:00"
 
 
+def test_a_part_of_one_step_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """A pipe is told what begins, not that none of one step is done; longer parts are counted."""
+    with console.progress("prepare") as bar:
+        for name, total in [("reading", 1), ("image sizes", 2), ("writing", 1)]:
+            for done in range(total + 1):
+                bar.phase(name, done, total)
+
+    lines = capsys.readouterr().err.splitlines()
+    assert (lines[0], lines[-1]) == ("reading", "writing")
+    assert lines[-2] == "image sizes 2/2 eta 0:00:00"
+
+
 def test_json_has_null_for_what_json_cannot_say(capsys: pytest.CaptureFixture[str]) -> None:
     """NaN and infinity become null, dataclasses objects, and paths strings."""
     console.emit_json(
