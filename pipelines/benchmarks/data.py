@@ -54,7 +54,7 @@ class DataBenchmark:
         reopen: Opening it and reading one image's boxes.
         balance: The class-balanced list of 1.44 million entries.
         check: What ``wtn check-data`` does with the file, without images.
-        iteration: One pass over the list.
+        iteration: One pass over the list, by aspect ratio.
         csv_libraries: Reading the file alone, by library, where that was asked for.
         within_limit: Whether all promises are kept.
         missed: What is not.

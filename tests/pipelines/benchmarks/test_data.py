@@ -25,14 +25,15 @@ def test_it_measures_what_it_was_asked_to(result: benchmark.DataBenchmark) -> No
     assert (result.rows, result.images, result.classes) == (3000, 700, 3)
     assert result.index_bytes > 3000 * 32  # four float64 a box
     assert result.iteration.entries == BALANCED_LENGTH
+    assert result.iteration.groups == 2  # wide and high
 
 
 def test_each_step_runs_by_itself(result: benchmark.DataBenchmark) -> None:
-    """Every run counts, and the imports of one step do not weigh on another."""
-    assert len(result.prepare.seconds) == 2
-    assert min(result.prepare.seconds) <= result.prepare.median_seconds
-    assert result.reopen.peak_rss_bytes < result.balance.peak_rss_bytes + 200_000_000
-    assert result.prepare.peak_rss_bytes < 400_000_000  # torch alone would take more
+    """Every run counts, and what this process holds does not weigh on a step."""
+    for step in (result.prepare, result.reopen, result.balance, result.check):
+        assert len(step.seconds) == 2
+        assert step.median_seconds == pytest.approx(sum(step.seconds) / 2)
+        assert step.peak_rss_bytes < 300_000_000  # torch alone would take more
 
 
 def test_a_missed_promise_is_an_error(wtn: Wtn, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.data.open_images import BoxTable, read_boxes
-from pipelines.data.synthetic import write_synthetic_boxes
+from pipelines.data.synthetic import draw_sizes, write_synthetic_boxes
 from pipelines.errors import ConfigError
 
 CLASS_IDS = [f"/m/{number}" for number in range(5, 105)]
@@ -89,6 +89,18 @@ def test_chunks_share_the_frequent_class(tmp_path: Path) -> None:
 
     assert np.bincount(label[:5_000]).argmax() == np.bincount(label).argmax()
     assert np.bincount(label[-5_000:]).argmax() == np.bincount(label).argmax()
+
+
+def test_sizes_are_of_both_shapes() -> None:
+    """Some images are wide and fewer are high, and the seed makes them."""
+    sizes = draw_sizes(1_000)
+
+    assert sizes.dtype == np.int32
+    assert (sizes.max(axis=1) == 1024).all()
+    assert (sizes.min(axis=1) >= 576).all()
+    assert 0.65 < (sizes[:, 1] > sizes[:, 0]).mean() < 0.85
+    np.testing.assert_array_equal(sizes, draw_sizes(1_000))
+    assert (sizes != draw_sizes(1_000, seed=1)).any()
 
 
 @pytest.mark.parametrize(("rows", "images", "classes"), [(2, 3, 1), (1, 0, 1), (1, 1, 0)])
