@@ -37,11 +37,13 @@ def refuse_to_replace(output: Path, inputs: Iterable[Path | None]) -> None:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that becomes ``path`` only if the block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
+    """Yield a temporary path beside ``path`` that becomes ``path`` only if the block succeeds.
+
+    Raises:
+        ConfigError: If ``path`` is a folder or a device.
+        OSError: If there can be no file; names ``path``.
+    """
+    temporary = _temporary_beside(path)
     try:
         yield temporary
         with temporary.open("rb") as file:
@@ -50,6 +52,29 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def refuse_unwritable(outputs: Iterable[Path | None]) -> None:
+    """Raise what :func:`atomic_path` would raise for one of the outputs, before a long work."""
+    for path in outputs:
+        if path is not None:
+            _temporary_beside(path).unlink()
+
+
+def _temporary_beside(path: Path) -> Path:
+    if path.exists() and not path.is_file():
+        raise ConfigError(
+            "the output is a folder" if path.is_dir() else "the output is not a regular file",
+            where=path,
+            mend="Name a file.",
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    os.close(handle)
+    return Path(name)
 
 
 def _umask() -> int:

@@ -96,6 +96,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         app(arguments, prog_name="wtn")
+    except SystemExit as end:
+        if end.code == EXIT_CODES[Interrupted]:  # of Typer, which says nothing
+            console.note("Interrupted; no file is half-written.")
+        raise
     except WTNError as error:
         _end(error, EXIT_CODES[type(error)], arguments)
     except OSError as error:

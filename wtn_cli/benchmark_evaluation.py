@@ -19,11 +19,9 @@ ImageSizes = Annotated[
     str, typer.Option(help="WIDTHxHEIGHT, or a file of ImageID,height,width lines.")
 ]
 TensorflowModels = Annotated[
-    Path | None, typer.Option(help="A checkout of github.com/tensorflow/models, to run beside.")
+    Path | None, typer.Option(help="A checkout of tensorflow/models, to run beside.")
 ]
-Release = Annotated[
-    Path | None, typer.Option(help="A checkout of github.com/xternalz/AE-WTN, to run beside.")
-]
+Release = Annotated[Path | None, typer.Option(help="A checkout of xternalz/AE-WTN, to run beside.")]
 OfficialImages = Annotated[
     int, typer.Option(min=1, help="Images that the official evaluators score.")
 ]

@@ -1,0 +1,40 @@
+"""Tests for pipelines.storage: where files may be written."""
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import ConfigError
+from pipelines.storage import atomic_path, refuse_unwritable
+
+
+@pytest.mark.parametrize(
+    ("output", "said"), [("/dev/null", "not a regular file"), (".", "a folder")]
+)
+def test_only_a_file_is_replaced(output: str, said: str) -> None:
+    """A device or a folder would be gone after the renaming."""
+    with pytest.raises(ConfigError, match=said), atomic_path(Path(output)):
+        pass
+
+    assert not Path(output).is_file()
+
+
+def test_a_place_without_files_is_refused_by_name(tmp_path: Path) -> None:
+    """The message names the output, not the temporary file beside it."""
+    (tmp_path / "file").touch()
+    output = tmp_path / "file" / "out.csv"
+
+    with pytest.raises(OSError) as error:
+        refuse_unwritable([None, output])
+
+    assert error.value.filename == str(output)
+
+
+def test_asking_whether_a_file_can_be_written_leaves_nothing(tmp_path: Path) -> None:
+    """An output that is there stays as it is."""
+    (tmp_path / "old").write_text("old")
+
+    refuse_unwritable([tmp_path / "old", tmp_path / "new"])
+
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+    assert (tmp_path / "old").read_text() == "old"
