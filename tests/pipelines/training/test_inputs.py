@@ -147,6 +147,29 @@ def test_shapes_are_read_from_the_images(
     assert any(len({sample.row < 4 for sample in batch}) == 2 for batch in mixed)
 
 
+@pytest.mark.parametrize("why", ["too many", "a bad image"])
+def test_images_of_unknown_shape_are_not_grouped(
+    settings_tree: Tree,
+    world: SimpleNamespace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    why: str,
+) -> None:
+    """Neither many headers nor a bad one hold a training up before it begins."""
+    for number, file in enumerate(sorted(world.images.iterdir())):
+        size = (64, 32) if number < 4 else (32, 64)
+        Image.open(file).resize(size).save(tmp_path / file.name)
+    if why == "too many":
+        monkeypatch.setattr("pipelines.training.inputs._MEASURED_AT_MOST", 5)
+    else:
+        (tmp_path / file.name).write_text("no image")
+    tree = settings_tree | {"schedule": settings_tree["schedule"] | {"iterations": 30}}
+
+    grouped = batches(settings_of(tree, images=str(tmp_path)))
+
+    assert grouped == batches(settings_of(tree, images=str(tmp_path), group_by_aspect_ratio=False))
+
+
 def test_shapes_come_from_the_index(
     settings_tree: Tree, world: SimpleNamespace, tmp_path: Path
 ) -> None:
