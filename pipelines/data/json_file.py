@@ -39,6 +39,16 @@ def read_json(path: Path, object_hook: Callable[[dict[str, Any]], Any]) -> Any: 
         raise DatasetError(f"not a file of annotations ({error})", where=path) from error
 
 
+def is_name(value: object) -> bool:
+    """Return whether a value is a whole number, or text that UTF-8 can hold."""
+    if not isinstance(value, str):
+        return isinstance(value, int) and not isinstance(value, bool)
+    try:
+        return len(value.encode()) > 0
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+
+
 class Entries:
     """A list of JSON objects; every fault is reported with the place of the first bad one.
 
@@ -79,7 +89,7 @@ class Entries:
         """
         values = self.values(key)
         for row, value in enumerate(values):
-            if not _is_name(value):
+            if not is_name(value):
                 self.refuse(row, f"{key} is {value!r}", "Give text or a whole number.")
         return [str(value) for value in values]
 
@@ -180,19 +190,9 @@ class Entries:
     def where(self, row: int) -> str:
         """Name an entry by its id or, where it has none, by its place."""
         entry_id = self._entries[row].get("id")
-        if entry_id is None or not _is_name(entry_id):
+        if entry_id is None or not is_name(entry_id):
             return f"{self.singular} at position {row}"
         return f"{self.singular} {entry_id}"
-
-
-def _is_name(value: object) -> bool:
-    """Return whether a value is a whole number, or text that UTF-8 can hold."""
-    if not isinstance(value, str):
-        return isinstance(value, int) and not isinstance(value, bool)
-    try:
-        return len(value.encode()) > 0
-    except UnicodeEncodeError:  # half of a surrogate pair
-        return False
 
 
 def _finite_array(value: object, shape: tuple[int, ...]) -> FloatArray | None:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from pipelines.data.json_file import read_json
+from pipelines.data.json_file import is_name, read_json
 from pipelines.data.tables import FloatArray, IntArray
 from pipelines.errors import DatasetError
 
@@ -64,8 +64,8 @@ class VisualGenomeObjects:
         start = self._ends[-1] if self._ends else 0
         if objects != [None] * (len(self._ids) - start):
             self._refuse(f"image {image_id}", "objects is not a list of objects")
-        if not isinstance(image_id, int | str) or str(image_id) in self._images:
-            self._refuse(f"image {image_id}", "image_id is missing or repeated")
+        if not is_name(image_id) or str(image_id) in self._images:
+            self._refuse(f"image {image_id!r}", "image_id is missing, no text, or repeated")
         self._images[str(image_id)] = None
         self._ends.append(len(self._ids))
 

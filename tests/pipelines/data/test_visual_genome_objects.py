@@ -125,9 +125,10 @@ def test_a_bad_object_is_named(tmp_path: Path, key: str, value: object, message:
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("image_id", 2, "image 2: image_id is missing or repeated"),
-        ("image_id", None, "image None: image_id is missing or repeated"),
-        ("image_id", [], r"image \[\]: image_id is missing or repeated"),
+        ("image_id", 2, "image 2: image_id is missing, no text, or repeated"),
+        ("image_id", None, "image None: image_id is missing, no text, or repeated"),
+        ("image_id", [], r"image \[\]: image_id is missing, no text, or repeated"),
+        ("image_id", "\ud800", r"image '\\ud800': image_id is missing, no text, or repeated"),
         ("objects", {"x": 1}, "annotation None: not an object"),
         ("objects", [None], "image 3: objects is not a list of objects"),
         ("objects", 4, "image 3: objects is not a list of objects"),
