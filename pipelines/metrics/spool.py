@@ -3,13 +3,16 @@
 Shapes: n records, K keys.
 """
 
-from tempfile import TemporaryFile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from tempfile import TemporaryFile, gettempdir
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.data.tables import IntArray
+from pipelines.errors import RunError
 
 _ROWS_PER_BLOCK = 1 << 18  # sorted and written at once
 
@@ -25,11 +28,15 @@ class KeyedSpool:
     Args:
         dtype: Of a record.
         num_keys: K; keys count from 0.
+
+    Raises:
+        RunError: Here or later, if the folder of temporary files is full or cannot be written.
     """
 
     def __init__(self, dtype: np.dtype[np.void], num_keys: int) -> None:
         self._dtype, self._num_keys = dtype, num_keys
-        self._file = TemporaryFile(prefix="wtn-")  # noqa: SIM115 - closed by close()
+        with _full_disk_explained():
+            self._file = TemporaryFile(prefix="wtn-")  # noqa: SIM115 - see close()
         self._waiting: list[tuple[IntArray, Records]] = []
         self._num_waiting = 0
         self._written = 0
@@ -59,14 +66,29 @@ class KeyedSpool:
         return np.concatenate(pieces)
 
     def close(self) -> None:
-        """Remove the file."""
-        self._file.close()
+        """Remove the file; what a full disk kept from being written is of no use any more."""
+        with suppress(OSError):
+            self._file.close()
 
     def _write_block(self) -> None:
         keys, records = (np.concatenate(part) for part in zip(*self._waiting, strict=True))
         counts = np.bincount(keys, minlength=self._num_keys)
         self._bounds.append(self._written + np.append(0, counts.cumsum()))
-        self._file.seek(self._written * self._dtype.itemsize)
-        self._file.write(records[np.argsort(keys, kind="stable")].data)
+        with _full_disk_explained():
+            self._file.seek(self._written * self._dtype.itemsize)
+            self._file.write(records[np.argsort(keys, kind="stable")].data)
+            self._file.flush()
         self._written += len(keys)
         self._waiting, self._num_waiting = [], 0
+
+
+@contextmanager
+def _full_disk_explained() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"no detections can be put aside here ({error.strerror})",
+            where=gettempdir(),
+            mend="Make room there, or name another folder in the variable TMPDIR.",
+        ) from error

@@ -1,12 +1,15 @@
 """Tests for pipelines.metrics.spool."""
 
 from contextlib import closing
+from pathlib import Path
+from tempfile import gettempdir
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.errors import RunError
 from pipelines.metrics import spool
 from pipelines.metrics.spool import KeyedSpool
 
@@ -29,6 +32,21 @@ def test_records_come_back_by_key_in_their_order(blocks: list[list[int]], size: 
             expected = [place for place, own in enumerate(keys) if own == key]
             assert records.read(key)["row"].tolist() == expected
             assert records.read(key)["score"].tolist() == [place / 8 for place in expected]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_told_with_its_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And with the variable that names another."""
+    full = Path("/dev/full").open("wb")  # noqa: SIM115 - closed with the records
+    monkeypatch.setattr(spool, "TemporaryFile", lambda prefix: full)
+    with closing(KeyedSpool(DTYPE, 1)) as records:
+        records.append(np.zeros(1, np.int64), row=np.zeros(1), score=np.zeros(1))
+
+        with pytest.raises(RunError, match="No space left on device") as caught:
+            records.read(0)
+
+        assert caught.value.where == gettempdir()
+        assert "TMPDIR" in (caught.value.mend or "")
 
 
 def test_records_may_follow_after_some_were_read() -> None:
