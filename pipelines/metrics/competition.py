@@ -102,7 +102,9 @@ class Competitions:
         """
         everyone = np.ones(num_classes, np.bool_)
         names = np.array(groups)
-        by_group = {name: Competition(names == name, limit, num_images) for name in groups}
+        by_group = {
+            name: Competition(names == name, limit, num_images) for name in dict.fromkeys(groups)
+        }
         return cls(
             Competition(everyone, limit, num_images),
             {k: Competition(everyone, k, num_images) for k in recall_at},
