@@ -20,8 +20,9 @@ from pipelines.data.predictions import iter_predictions
 from pipelines.data.splits import expand
 from pipelines.devices import resolve_device
 from pipelines.errors import ConfigError, DatasetError
-from pipelines.metrics.blocks import blocks_of_images, detected_blocks, saved_blocks
+from pipelines.metrics.blocks import checked_blocks, detected_blocks, saved_blocks
 from pipelines.metrics.checks import (
+    PredictionChecks,
     refuse_disjoint,
     refuse_labels_of_other_images,
     refuse_missing,
@@ -33,6 +34,7 @@ from pipelines.metrics.report import EvaluateReport
 from pipelines.metrics.scorer import PLAIN_SCORING, Scoring
 from pipelines.models.checkpoints import load_detector
 from pipelines.models.inference import ImageDetections, detect
+from pipelines.storage import refuse_to_replace
 
 Progress = Callable[[int, int], None]
 
@@ -52,6 +54,11 @@ class GroundTruthFiles:
     boxes: Path
     image_labels: Path | None = None
     hierarchy: Path | None = None
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files that are given."""
+        return tuple(p for p in (self.boxes, self.image_labels, self.hierarchy) if p is not None)
 
     def load(self) -> Annotations:
         """Read and expand the files."""
@@ -105,9 +112,9 @@ def evaluate_detector(
         images: Folders or archives; none if the ground truth is an index that knows its images.
         truth: The annotation files.
         scoring: What is detected and scored, and how; classes that are left out do not compete. By
-            default as many detections of an image count as training set. In a joint evaluation each
-            group of classes is detected with so many places of its own, of which the best of all
-            compete again.
+            default as many detections of an image count as training set, and as many are kept, or
+            more where AR@k asks for them. In a joint evaluation each group of classes is detected
+            with so many places of its own, of which the best of all compete again.
         device: ``auto``, ``cpu``, ``cuda``, ...
         batch_size: Images a pass.
         predictions: Write the detections here, as an Open Images challenge CSV.
@@ -116,6 +123,8 @@ def evaluate_detector(
     Raises:
         WTNError: For inputs that are bad or do not belong together.
     """
+    if predictions is not None:
+        refuse_to_replace(predictions, [checkpoint, head, *images, *truth.paths])
     full = DetectionHead.load(head)
     rows = choose_rows(scoring.classes or "all", full.vocabulary, full.groups)
     annotations = truth.load()
@@ -156,7 +165,8 @@ def evaluate_predictions(
     Args:
         predictions: Open Images challenge CSV: ImageID,LabelName,Score,XMin,XMax,YMin,YMax.
         truth: The annotation files.
-        scoring: What is scored, and how; by default all detections of an image count.
+        scoring: What is scored, and how; by default all detections of an image count. A joint
+            evaluation needs their number, and a file that holds as many of each group.
         head: Tells which class is seen and which is novel; its classes are scored.
         seen_classes: A class file that tells it in place of a head.
         image_sizes: For ``aewtn-release`` and ``coco``, which count in pixels: ``WIDTHxHEIGHT`` for
@@ -166,31 +176,43 @@ def evaluate_predictions(
     Raises:
         WTNError: For inputs that are bad or do not belong together.
     """
+    if scoring.protocol.joint:
+        _require_places(scoring.protocol)
     annotations = truth.load()
     evaluated = choose_classes(annotations, scoring.classes, head, seen_classes)
     refuse_disjoint(evaluated.vocabulary, annotations)
+    refuse_pixels(annotations)
     if scoring.protocol.joint:
         evaluated.require_seen_and_novel()
     sizes = _image_sizes(image_sizes, scoring.metric, annotations)
-    blocks = blocks_of_images(
-        iter_predictions(predictions), annotations.image_ids, predictions, annotations.boxes.origin
-    )
+    checks = PredictionChecks(predictions, annotations, evaluated.vocabulary)
+    blocks = checked_blocks(iter_predictions(predictions), checks)
     return scoring.report(annotations, blocks, evaluated, sizes.of)
 
 
 def _prepare(model: GeneralizedRCNN, classes: EvaluatedClasses, protocol: Protocol) -> Protocol:
-    """Set how many detections of an image the model keeps; what it keeps need not be cut again.
+    """Set how many detections of an image the model keeps, and return how many are judged.
 
-    In a joint evaluation each group has places of its own, of which all classes compete for as
-    many: the best of all are among the best of each.
+    It keeps what the largest k of AR@k needs. In a joint evaluation each group has places of its
+    own, of which all classes compete for as many: the best of all are among the best of each.
     """
     heads = model.roi_heads
-    heads.detections_per_img = protocol.detections_per_image or heads.detections_per_img
-    if not protocol.joint:
-        return replace(protocol, detections_per_image=None)
-    groups = np.array(classes.groups)
-    heads.rivals = [torch.from_numpy(np.flatnonzero(groups == g)) for g in np.unique(groups)]
-    return replace(protocol, detections_per_image=heads.detections_per_img)
+    limit = protocol.detections_per_image or heads.detections_per_img
+    heads.detections_per_img = max(limit, *protocol.recall_at, 0)
+    if protocol.joint:
+        groups = np.array(classes.groups)
+        heads.rivals = [torch.from_numpy(np.flatnonzero(groups == g)) for g in np.unique(groups)]
+    return replace(protocol, detections_per_image=limit)
+
+
+def _require_places(protocol: Protocol) -> None:
+    """Refuse a joint evaluation in which nobody competes: all detections of a file count."""
+    if protocol.detections_per_image is None:
+        raise ConfigError(
+            "a joint evaluation of a file needs --max-detections: the classes compete for places",
+            mend="Give --max-detections 100; the file must hold so many of each group, as "
+            "--joint --save-predictions writes.",
+        )
 
 
 def _watched(

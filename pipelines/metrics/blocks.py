@@ -1,13 +1,13 @@
 """Streams of detections: what a detector finds, saved and checked on its way to the metric."""
 
-from collections.abc import Collection, Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from pipelines.data.predictions import PredictionTable, prediction_writer
-from pipelines.metrics.checks import other_images
+from pipelines.metrics.checks import PredictionChecks
 from pipelines.models.inference import ImageDetections
 
 _IMAGES_PER_BLOCK = 64
@@ -39,29 +39,18 @@ def saved_blocks(blocks: Iterable[PredictionTable], path: Path) -> Iterator[Pred
             yield block
 
 
-def blocks_of_images(
-    blocks: Iterable[PredictionTable], image_ids: Collection[str], path: Path, origin: str
+def checked_blocks(
+    blocks: Iterable[PredictionTable], checks: PredictionChecks
 ) -> Iterator[PredictionTable]:
-    """Pass blocks on, and refuse a file that names none of the images: it counts for nothing.
-
-    Args:
-        blocks: What the file holds.
-        image_ids: Of the ground truth.
-        path: The file.
-        origin: Of the ground truth, for the message.
+    """Pass blocks on, and refuse a file that counts for nothing.
 
     Raises:
-        MismatchError: After the last block, if there were detections, but in no known image.
+        WTNError: After the last block, as :meth:`PredictionChecks.finish` does.
     """
-    stranger: str | None = None
-    known = False
     for block in blocks:
-        if not known and len(block):
-            stranger = stranger or block.image_ids[0]
-            known = not set(image_ids).isdisjoint(block.image_ids)
+        checks.look_at(block)
         yield block
-    if stranger is not None and not known:
-        raise other_images(stranger, next(iter(image_ids)), path, origin)
+    checks.finish()
 
 
 def _as_table(images: Sequence[ImageDetections], class_ids: tuple[str, ...]) -> PredictionTable:

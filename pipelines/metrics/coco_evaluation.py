@@ -86,7 +86,8 @@ def evaluate_coco(
             figures[class_id], objects[class_id] = _judge(of_class, found, scale)
             num_detections[class_id] = len(found.image)
     counts = count_annotations(truth, class_ids)
-    return Evaluated(_metrics(figures, objects, num_detections), counts, coco=figures)
+    metrics = _metrics(figures, objects, num_detections)
+    return Evaluated(metrics, counts, intake.counts, coco=figures)
 
 
 def _judge(truth: GroundTruth, found: Detections, scale: IntArray) -> tuple[CocoFigures, float]:

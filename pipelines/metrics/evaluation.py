@@ -12,11 +12,12 @@ import numpy as np
 from pipelines.data.annotations import Annotations, BoxTable, ImageLabelTable
 from pipelines.data.predictions import PredictionTable
 from pipelines.data.tables import IntArray
+from pipelines.errors import ConfigError
 from pipelines.metrics.bootstrap import draw_samples
 from pipelines.metrics.coco import CocoFigures
 from pipelines.metrics.competition import Competition, Competitions
 from pipelines.metrics.detection_metrics import DetectionMetrics, Tally
-from pipelines.metrics.intake import DetectionIntake
+from pipelines.metrics.intake import DetectionIntake, IntakeCounts
 from pipelines.metrics.joining import Detections, Evaluation, GroundTruth
 from pipelines.metrics.judgement import Judgement
 from pipelines.metrics.recall import RecallAt, RecallCounts
@@ -36,10 +37,13 @@ class Protocol:
         joint: Judge twice: with all classes competing for the places of an image, and with each
             group of classes on its own.
         recall_at: The k of each AR@k.
-        bootstrap: Samples of the images, for confidence intervals.
+        bootstrap: Samples of the images, for confidence intervals: at least 2, or 0 for none.
         seed: Of the samples.
         plotted: Classes whose judged detections are kept for their curves; empty chooses the eight
             with the most boxes, and None keeps nothing and counts no scores.
+
+    Raises:
+        ConfigError: If there is a single sample.
     """
 
     detections_per_image: int | None = None
@@ -48,6 +52,13 @@ class Protocol:
     bootstrap: int = 0
     seed: int = 0
     plotted: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.bootstrap < 0 or self.bootstrap == 1:
+            raise ConfigError(
+                f"{self.bootstrap} bootstrap samples have no standard error",
+                mend="Draw at least 2, better 1000; 0 draws none.",
+            )
 
 
 PLAIN = Protocol()
@@ -75,6 +86,7 @@ class Evaluated:
     Args:
         metrics: With all classes competing.
         counts: By class id.
+        detections: Where they went before any was judged.
         alone: With each group of classes on its own, where it was asked for.
         recalls: One for each k that was asked for.
         judgements: By class id, of the classes to be plotted.
@@ -84,6 +96,7 @@ class Evaluated:
 
     metrics: DetectionMetrics
     counts: Mapping[str, ClassCounts]
+    detections: IntakeCounts
     alone: DetectionMetrics | None = None
     recalls: tuple[RecallAt, ...] = ()
     judgements: Mapping[str, Judgement] = field(default_factory=dict)
@@ -124,7 +137,7 @@ def evaluate_blocks(
         judges = _Judges(rules, evaluation, competitions, protocol, _plotted(protocol, counts))
         for label, of_class in enumerate(truth.by_class(len(class_ids))):
             judges.judge(label, of_class, *intake.of_class(label))
-    return judges.finish(counts)
+    return judges.finish(counts, intake.counts)
 
 
 def evaluate_table(
@@ -168,9 +181,8 @@ class _Judges:
         if protocol.bootstrap:
             num_images = len(evaluation.image_ids)
             self._samples = draw_samples(protocol.bootstrap, num_images, protocol.seed)
-        self._together, self._alone = (
-            Tally(rules.name, rules.recall_without_detections, self._samples) for _ in range(2)
-        )
+        self._together = Tally(rules.name, rules.recall_without_detections, self._samples)
+        self._alone = Tally(rules.name, rules.recall_without_detections)
         self._at: dict[int, dict[str, RecallCounts]] = {k: {} for k in competitions.at}
         self._plotted = plotted
         self._judgements: dict[str, Judgement] = {}
@@ -194,11 +206,12 @@ class _Judges:
             counts = RecallCounts.of(best, truth.image, worth, self._samples)
             self._at[k][class_id] = counts
 
-    def finish(self, counts: Mapping[str, ClassCounts]) -> Evaluated:
+    def finish(self, counts: Mapping[str, ClassCounts], detections: IntakeCounts) -> Evaluated:
         """Return the figures of all classes."""
         return Evaluated(
             self._together.finish(),
             counts,
+            detections,
             self._alone.finish() if self._protocol.joint else None,
             tuple(RecallAt(k, by_class) for k, by_class in self._at.items()),
             self._judgements,

@@ -7,6 +7,7 @@ Memory holds one block, the ground truth, and a few numbers for each image; the 
 
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,6 +22,25 @@ from pipelines.metrics.spool import KeyedSpool
 _RECORD = np.dtype([("row", np.int64), ("image", np.int32), ("score", "f8"), ("boxes", "f8", 4)])
 
 
+@dataclass
+class IntakeCounts:
+    """Where detections went; what is in none of the others reached the judge or found no place.
+
+    Args:
+        read: All of them.
+        in_other_images: Of these, in images that are not evaluated.
+        of_other_classes: In evaluated images, of classes that are not evaluated.
+        without_area: Of the rest, dropped for their box.
+        unverified: Of the rest, of a class that nobody verified in the image.
+    """
+
+    read: int = 0
+    in_other_images: int = 0
+    of_other_classes: int = 0
+    without_area: int = 0
+    unverified: int = 0
+
+
 class DetectionIntake:
     """The detections of an evaluation.
 
@@ -29,6 +49,9 @@ class DetectionIntake:
         evaluation: The images and classes that count.
         truth: The boxes that count.
         annotations: Where these come from.
+
+    Attributes:
+        counts: Of the detections that were taken.
     """
 
     def __init__(
@@ -41,6 +64,7 @@ class DetectionIntake:
         self._admission, self._evaluation = admission, evaluation
         self._spool = KeyedSpool(_RECORD, len(evaluation.class_ids))
         self._rows = 0
+        self.counts = IntakeCounts()
         self._verified: IntArray | None = None
         if annotations.labels is not None:
             chosen = admission.verifies(annotations.labels)
@@ -54,8 +78,7 @@ class DetectionIntake:
         limited = [c for c in competitions if c.limit is not None]
         with closing(ImageRanking(len(self._evaluation.image_ids))) as ranking:
             for block in blocks:
-                found = self._evaluation.detections(block)
-                found = found.select(self._admission.is_valid(found.boxes))
+                found = self._admit(self._evaluation.detections(block))
                 row = self._rows + np.arange(len(found.image))
                 self._rows += len(found.image)
                 for competition in competitions:
@@ -76,10 +99,22 @@ class DetectionIntake:
         """Remove the detections from the disk."""
         self._spool.close()
 
+    def _admit(self, found: Detections) -> Detections:
+        """Return the detections that take part."""
+        in_image, of_class = found.image >= 0, found.label >= 0
+        known = in_image & of_class
+        admitted = known & self._admission.is_valid(found.boxes)
+        self.counts.read += len(found.image)
+        self.counts.in_other_images += int((~in_image).sum())
+        self.counts.of_other_classes += int((in_image & ~of_class).sum())
+        self.counts.without_area += int((known & ~admitted).sum())
+        return found.select(admitted)
+
     def _keep(self, found: Detections, row: IntArray) -> None:
         if self._verified is not None:
-            counts = self._is_verified(found, self._verified)
-            found, row = found.select(counts), row[counts]
+            verified = self._is_verified(found, self._verified)
+            self.counts.unverified += int((~verified).sum())
+            found, row = found.select(verified), row[verified]
         self._spool.append(
             found.label, row=row, image=found.image, score=found.score, boxes=found.boxes
         )

@@ -87,10 +87,8 @@ class Evaluation:
         return GroundTruth(image, label, table.boxes, table.group_of, table.area).select(rows)
 
     def detections(self, table: PredictionTable) -> Detections:
-        """Return the detections that count, in their order."""
-        image, label = self._ranks(table)
-        found = Detections(image, label, table.boxes, table.score)
-        return found.select((image >= 0) & (label >= 0))
+        """Return all detections in their order; the rank of an image or class may be -1."""
+        return Detections(*self._ranks(table), table.boxes, table.score)
 
     def verified_pairs(
         self, truth: GroundTruth, labels: ImageLabelTable, rows: BoolArray

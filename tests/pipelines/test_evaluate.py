@@ -14,9 +14,10 @@ from pipelines.data.images import open_images
 from pipelines.data.index import write_index
 from pipelines.data.predictions import read_predictions, write_predictions
 from pipelines.data.splits import expand
-from pipelines.errors import ConfigError, MismatchError
+from pipelines.errors import ConfigError, DatasetError, MismatchError
 from pipelines.evaluate import GroundTruthFiles, evaluate_detector, evaluate_predictions
 from pipelines.metrics.evaluation import Protocol
+from pipelines.metrics.report import EvaluateReport
 from pipelines.metrics.scorer import Scoring
 
 WriteIndex = Callable[..., Path]
@@ -116,6 +117,33 @@ def test_a_joint_evaluation_is_that_of_its_predictions(
     assert repr(detected.metrics) == repr(plain.metrics)
 
 
+def test_recall_beyond_the_limit_is_that_of_more_detections(
+    world: SimpleNamespace, artifacts: SimpleNamespace, tmp_path: Path
+) -> None:
+    """AR@k counts k detections though fewer are judged for AP, detected or from a file."""
+    truth, saved = GroundTruthFiles(world.boxes), tmp_path / "predictions.csv"
+
+    def detect(protocol: Protocol, path: Path | None = None) -> EvaluateReport:
+        return evaluate_detector(
+            artifacts.checkpoint, artifacts.head, [world.images], truth,
+            scoring=Scoring(protocol=protocol), predictions=path,
+        )  # fmt: skip
+
+    both = detect(Protocol(2, recall_at=(2, 6)), saved)
+    scored = evaluate_predictions(
+        saved,
+        truth,
+        scoring=Scoring(classes="all", protocol=Protocol(2, recall_at=(2, 6))),
+        head=artifacts.head,
+    )
+    few, many = detect(Protocol(2, recall_at=(2,))), detect(Protocol(6, recall_at=(6,)))
+
+    assert repr(both.evaluated) == repr(scored.evaluated)
+    assert repr(both.metrics) == repr(few.metrics)
+    assert repr(both.evaluated.recalls) == repr((*few.evaluated.recalls, *many.evaluated.recalls))
+    assert few.metrics.num_detections != many.metrics.num_detections
+
+
 @pytest.mark.parametrize("group", ["seen", "novel"])
 def test_alone_is_a_detector_of_that_group(
     world: SimpleNamespace, artifacts: SimpleNamespace, group: str
@@ -193,8 +221,55 @@ def test_a_joint_evaluation_without_groups_is_refused(
     """Nothing tells which classes are novel."""
     with pytest.raises(ConfigError, match="there is no seen one"):
         evaluate_predictions(
-            predictions, GroundTruthFiles(world.boxes), scoring=Scoring(protocol=Protocol(joint=True))
+            predictions,
+            GroundTruthFiles(world.boxes),
+            scoring=Scoring(protocol=Protocol(9, joint=True)),
         )
+
+
+def test_a_joint_evaluation_of_a_file_needs_a_limit(
+    world: SimpleNamespace, predictions: Path, artifacts: SimpleNamespace
+) -> None:
+    """Where all detections have a place, nobody competes, and joint would be alone."""
+    with pytest.raises(ConfigError, match="Give --max-detections 100"):
+        evaluate_predictions(
+            predictions,
+            GroundTruthFiles(world.boxes),
+            scoring=Scoring(protocol=Protocol(joint=True)),
+            head=artifacts.head,
+        )
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "head", "boxes"])
+def test_predictions_replace_no_input(
+    world: SimpleNamespace, artifacts: SimpleNamespace, name: str
+) -> None:
+    """Nothing is detected, and the input stays as it is."""
+    victim: Path = getattr(world if name == "boxes" else artifacts, name)
+    before = victim.read_bytes()
+
+    with pytest.raises(ConfigError, match="the output would replace an input"):
+        evaluate_detector(
+            artifacts.checkpoint,
+            artifacts.head,
+            [world.images],
+            GroundTruthFiles(world.boxes),
+            predictions=victim,
+        )
+
+    assert victim.read_bytes() == before
+
+
+def test_boxes_in_pixels_are_refused(world: SimpleNamespace, predictions: Path) -> None:
+    """On the side of the ground truth too, with its line."""
+    boxes = predictions.with_name("pixels.csv")
+    header, first, *rest = world.boxes.read_text().splitlines()
+    cells = first.split(",")
+    cells[header.split(",").index("XMax")] = "640"
+    boxes.write_text("\n".join([header, ",".join(cells), *rest]))
+
+    with pytest.raises(DatasetError, match=r"pixels\.csv:2: the box .*[\s\S]*fractions"):
+        evaluate_predictions(predictions, GroundTruthFiles(boxes))
 
 
 def test_labels_of_other_images_are_refused(

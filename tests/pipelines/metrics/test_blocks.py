@@ -1,7 +1,8 @@
 """Tests for pipelines.metrics.blocks."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,9 +10,13 @@ import torch
 
 from pipelines.data.predictions import PredictionTable, read_predictions
 from pipelines.errors import MismatchError
-from pipelines.metrics.blocks import blocks_of_images, detected_blocks, saved_blocks
+from pipelines.metrics.blocks import checked_blocks, detected_blocks, saved_blocks
+from pipelines.metrics.checks import PredictionChecks
 from pipelines.models.inference import ImageDetections
 from pipelines.models.postprocess import Detections
+from pipelines.vocabulary import Vocabulary
+
+Build = Callable[..., Any]  # the fixture of conftest.py
 
 NAMES = tuple(f"i{number:03}" for number in range(70))  # more images than go into a block
 
@@ -59,20 +64,13 @@ def test_a_file_is_complete_after_the_last_block(tmp_path: Path) -> None:
     assert len(passed) == 2
 
 
-@pytest.mark.parametrize("blocks", [[], [_block()], [_block("x"), _block("i")]])
-def test_one_known_image_is_enough(blocks: list[PredictionTable]) -> None:
-    """Detections elsewhere are allowed, and so are none at all."""
-    assert list(blocks_of_images(blocks, ("i",), Path("p.csv"), "b.csv")) == blocks
+def test_blocks_pass_before_the_file_is_judged(tables: Build) -> None:
+    """What is wrong with all of them is known when nothing more can follow."""
+    world = tables([("i", "c", (0, 0, 500, 500), False)], [])
+    checks = PredictionChecks(Path("p.csv"), world.annotations, Vocabulary(("c",), ("C",)))
 
-
-def test_detections_in_other_images_only_are_refused() -> None:
-    """The message shows an image of each file; it comes when nothing more can follow."""
-    stream: Iterator[PredictionTable] = blocks_of_images(
-        [_block("x"), _block("y")], ("i",), Path("p.csv"), "b.csv"
-    )
+    stream = checked_blocks([_block("x"), _block("y")], checks)
 
     assert [next(stream).image_ids for _ in range(2)] == [("x",), ("y",)]
-    with pytest.raises(
-        MismatchError, match=r"none of its images has boxes: 'x' here, 'i' in b.csv"
-    ):
+    with pytest.raises(MismatchError, match="none of its images has boxes"):
         next(stream)
