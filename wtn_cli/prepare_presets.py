@@ -112,7 +112,8 @@ def vg_200(
 ) -> None:
     """Prepare VG-200, novel classes of Visual Genome, from the release's files.
 
-    The release keeps boxes that leave their image, and so does this unless --policy says else.
+    The release keeps boxes that leave their image, and so does this unless --policy says else;
+    then the counts are not those of the release, and are not asked for.
 
     Example: `wtn prepare vg-200 --boxes vg-annotations-bbox.csv
     --classes vg-class-descriptions.csv --image-sizes vg_sizes.txt -o vg-200.safetensors`
@@ -121,6 +122,6 @@ def vg_200(
     from pipelines.data.annotation_sources import OpenImagesSource
     from pipelines.data.dataset import PrepareOptions
 
-    plan = presets.vg_200(output, any_counts=any_counts)
+    plan = presets.vg_200(output, policy, any_counts=any_counts)
     options = PrepareOptions(policy, images=tuple(images or ()), image_sizes=image_sizes)
     run(OpenImagesSource(classes, (boxes,)), [plan], options, force=force, as_json=as_json)

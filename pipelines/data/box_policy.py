@@ -173,7 +173,8 @@ def _refuse(table: BoxTable, faults: Mapping[str, BoolArray], mend: str) -> None
     bad = np.logical_or.reduce(list(faults.values()))
     if not bad.any():
         return
-    row = int(bad.argmax())
+    rows = np.flatnonzero(bad)
+    row = int(rows[np.lexsort((table.rows[rows], table.source[rows]))[0]])  # as the file has them
     values = zip(_CORNERS, table.boxes[row].tolist(), strict=True)
     corners = ", ".join(f"{name} {value}" for name, value in values)
     said = next(sentence for kind, sentence in _SENTENCES.items() if faults[kind][row])

@@ -7,6 +7,7 @@ the release is not complete.
 from pathlib import Path
 
 from pipelines.data.annotation_sources import OpenImagesSource
+from pipelines.data.box_policy import ReadPolicy
 from pipelines.data.image_ids import read_image_ids
 from pipelines.data.split_plans import SplitPlan, refuse_other_counts
 
@@ -64,11 +65,12 @@ def oi_57(source: OpenImagesSource, output: Path, *, any_counts: bool) -> SplitP
     return SplitPlan(output, expand=True, expected={} if any_counts else expected)
 
 
-def vg_200(output: Path, *, any_counts: bool) -> SplitPlan:
+def vg_200(output: Path, policy: ReadPolicy, *, any_counts: bool) -> SplitPlan:
     """Take the Visual Genome boxes that the official release ships, bad ones included.
 
     Args:
         output: The index.
+        policy: What to do with bad boxes; what is left under another than ``keep`` is not counted.
         any_counts: Accept another file than the official one.
     """
-    return SplitPlan(output, expected=({} if any_counts else VG_200))
+    return SplitPlan(output, expected={} if any_counts or policy != "keep" else VG_200)

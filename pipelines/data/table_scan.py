@@ -64,13 +64,14 @@ def scan_layout(
     """
     with _opened(path) as reader:
         names = list(header) if header else _header(path, reader)
+        _refuse_missing(path, names, [*text, *numbers])
         wanted = [*numbers, *(name for name in optional if name in names)]
         layout = Layout(
             path,
             width=len(names),
             header_lines=reader.line_num,
-            text={name: _position(path, names, name) for name in text},
-            numbers={name: _position(path, names, name) for name in wanted},
+            text={name: names.index(name) for name in text},
+            numbers={name: names.index(name) for name in wanted},
             finite=finite,
             has_rows=next(filter(None, reader), None) is not None,
         )
@@ -162,14 +163,19 @@ def _header(path: Path, reader: Iterator[list[str]]) -> list[str]:
     return [name.strip() for name in names]
 
 
-def _position(path: Path, names: Sequence[str], name: str) -> int:
-    if name not in names:
-        raise DatasetError(
-            f"column {name!r} is missing; the columns are {', '.join(names)}",
-            where=path,
-            mend=did_you_mean(name, names) or f"Name the column {name} in the first line.",
-        )
-    return names.index(name)
+def _refuse_missing(path: Path, names: Sequence[str], wanted: Sequence[str]) -> None:
+    missing = [name for name in wanted if name not in names]
+    if not missing:
+        return
+    others = [name for name in names if name not in wanted]
+    mend = did_you_mean(missing[0], others) or f"Name the column {missing[0]} in the first line."
+    if len(names) == 1 and (separator := re.search(r"[;\t|]", names[0])):
+        mend = f"Separate the columns with commas, not with {separator.group()!r}."
+    raise DatasetError(
+        f"column {missing[0]!r} is missing; the columns are {', '.join(names)}",
+        where=path,
+        mend=mend,
+    )
 
 
 def _is_number(text: str, finite: bool) -> bool:

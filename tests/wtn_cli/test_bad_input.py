@@ -324,8 +324,8 @@ CASES = [
     Case("sizes of images for a detector", text("unused", ""),
          "evaluate --checkpoint {checkpoint} --head {head} --images {images} --boxes {boxes} "
          "--image-sizes 64x64", 2, ("--image-sizes is for --predictions",)),
-    Case("output that is a folder", empty_folder, "export-head {checkpoint} -o {bad}", 1,
-         ("Error: {bad}: Is a directory", "Check the path")),
+    Case("output that is a folder", empty_folder, "export-head {checkpoint} -o {bad}", 2,
+         ("Error: {bad}: the output is a folder", "Name a file")),
     Case("run folder below a file", text("file", ""), "train --config {settings} -o {bad}/run", 1,
          ("{bad}", "Check the path")),
 ]  # fmt: skip

@@ -242,3 +242,14 @@ def _table(rows: list[Any]) -> BoxTable:
         boxes=np.array(boxes, np.float64).reshape(-1, 4),
         group_of=np.array(group_of, np.bool_),
     )
+
+
+def test_the_first_bad_box_is_the_first_of_the_file(box_file: Path) -> None:
+    """Also where the rows are sorted by image, as in an index."""
+    table = read_boxes(box_file, "unchecked")
+    backward = table.select(np.array([3, 2, 1]))
+
+    with pytest.raises(DatasetError) as error:
+        check_boxes(backward, "error")
+
+    assert error.value.where == f"{box_file}:3"

@@ -55,3 +55,12 @@ def test_oi_500_asks_for_all_validation_images(tmp_path: Path) -> None:
     assert (val.only_images, train.exclude_images) == (ids, ids)
     assert (val.expand, train.expand) == (True, False)
     assert val.expected == train.expected == {"classes": 500}
+
+
+def test_vg_200_asks_for_the_boxes_of_the_release() -> None:
+    """Another policy than the release's leaves other boxes."""
+    kept = presets.vg_200(Path("index"), "keep", any_counts=False)
+
+    assert kept.expected == {"boxes": 39_784, "images": 24_690, "classes_with_boxes": 200}
+    assert presets.vg_200(Path("index"), "clip", any_counts=False).expected == {}
+    assert presets.vg_200(Path("index"), "keep", any_counts=True).expected == {}
