@@ -277,7 +277,8 @@ def test_no_rows_are_an_error_unless_allowed(csv_file: Path) -> None:
         ),
         (
             b"x;y\na;1\n",
-            ": column 'id' is missing; the columns are x;y\nSeparate the columns with commas, not with ';'.",
+            ": column 'id' is missing; the columns are x;y\n"
+            "Separate the columns with commas, not with ';'.",
         ),
         (
             b"id,score\na,1\nb,high\n",
