@@ -45,19 +45,19 @@ def evaluate(
     checkpoint: Checkpoint = None,
     head: Head = None,
     images: Images = None,
-    batch_size: BatchSize = 4,
-    device: Device = "auto",
+    batch_size: BatchSize = None,
+    device: Device = None,
     predictions: Predictions = None,
     seen_classes: SeenClasses = None,
     image_sizes: ImageSizes = None,
     metric: MetricName = "oid",
     classes: Classes = None,
-    group_of_weight: GroupOfWeight = 1.0,
+    group_of_weight: GroupOfWeight = None,
     detections_per_image: DetectionsPerImage = None,
     recall_at: RecallAt = None,
     joint: Joint = False,
     bootstrap: Bootstrap = 0,
-    seed: Seed = 0,
+    seed: Seed = None,
     per_class: PerClass = None,
     plots: Plots = None,
     plot_class: PlotClass = None,
@@ -77,13 +77,19 @@ def evaluate(
     from pipelines.metrics.report import write_per_class
     from pipelines.metrics.scorer import Scoring
 
-    _refuse_mixed(predictions, (checkpoint, images, save_predictions), (image_sizes, seen_classes))
+    of_detector = (checkpoint, images, save_predictions, batch_size, device)
+    _refuse_mixed(predictions, of_detector, (image_sizes, seen_classes))
+    _refuse_unused(group_of_weight, metric, seed, bootstrap)
     _refuse_unplotted(plots, plot_class)
+    inputs = (boxes, image_labels, hierarchy, checkpoint, head, *(images or ()), predictions,
+              seen_classes, image_sizes, classes)  # fmt: skip
+    _refuse_to_replace(inputs, per_class, plots)
     truth = GroundTruthFiles(boxes, image_labels, hierarchy)
     at = tuple(dict.fromkeys(recall_at or ()))
     plotted = None if plots is None else tuple(plot_class or ())
-    protocol = Protocol(detections_per_image, joint, at, bootstrap, seed, plotted)
-    scoring = Scoring(_metric(metric), classes, group_of_weight, protocol)
+    protocol = Protocol(detections_per_image, joint, at, bootstrap, seed or 0, plotted)
+    weight = 1.0 if group_of_weight is None else group_of_weight
+    scoring = Scoring(_metric(metric), classes, weight, protocol)
     if predictions is not None:
         report = evaluate_predictions(
             predictions,
@@ -100,8 +106,8 @@ def evaluate(
                 images or (),
                 truth,
                 scoring=scoring,
-                device=device,
-                batch_size=batch_size,
+                device=device or "auto",
+                batch_size=batch_size or 4,
                 predictions=save_predictions,
                 on_progress=bar.update,
             )
@@ -110,6 +116,32 @@ def evaluate(
         write_per_class(report, per_class)
     if plots is not None:
         _plot(report, plots)
+
+
+def _refuse_unused(
+    group_of_weight: float | None, metric: str, seed: int | None, bootstrap: int
+) -> None:
+    """Refuse options that would change nothing."""
+    if group_of_weight is not None and metric != "oid":
+        raise ConfigError(
+            f"--group-of-weight is for --metric oid, not {metric}",
+            mend="The other metrics decide themselves what a group is worth; leave it out.",
+        )
+    if seed is not None and not bootstrap:
+        raise ConfigError("--seed needs --bootstrap", mend="Ask for samples: --bootstrap 1000.")
+
+
+def _refuse_to_replace(
+    inputs: Sequence[Path | str | None], per_class: Path | None, plots: Path | None
+) -> None:
+    """Refuse tables and pictures in place of a file that is read."""
+    from pipelines.metrics.plots import plot_paths
+    from pipelines.storage import refuse_to_replace
+
+    files = [Path(name) for name in inputs if name is not None]
+    outputs = [per_class, *(plot_paths(plots) if plots else ())]
+    for output in filter(None, outputs):
+        refuse_to_replace(output, files)
 
 
 def _refuse_unplotted(plots: Path | None, plot_class: Sequence[str] | None) -> None:

@@ -50,10 +50,12 @@ Images = Annotated[
         "its own.",
     ),
 ]
-BatchSize = Annotated[int, typer.Option(min=1, rich_help_panel=DETECTOR, help="Images a pass.")]
+BatchSize = Annotated[
+    int | None, typer.Option(min=1, rich_help_panel=DETECTOR, help="Images a pass (4).")
+]
 Device = Annotated[
-    str,
-    typer.Option(metavar="DEVICE", rich_help_panel=DETECTOR, help="auto, cpu, cuda, cuda:1, ..."),
+    str | None,
+    typer.Option(metavar="DEVICE", rich_help_panel=DETECTOR, help="auto, cpu, cuda, ... (auto)."),
 ]
 Predictions = Annotated[
     Path | None,
@@ -91,8 +93,8 @@ Classes = Annotated[
     ),
 ]
 GroupOfWeight = Annotated[
-    float,
-    typer.Option(min=0.0, rich_help_panel=SCORING, help="Worth of a group-of box under oid."),
+    float | None,
+    typer.Option(min=0.0, rich_help_panel=SCORING, help="Worth of a group-of box under oid (1)."),
 ]
 DetectionsPerImage = Annotated[
     int | None,
@@ -118,7 +120,8 @@ Joint = Annotated[
         "--joint",
         metavar="",
         rich_help_panel=SCORING,
-        help="Let novel classes compete with seen ones, and report both beside each alone.",
+        help="Let novel classes compete with seen ones, and report both beside each alone; a file "
+        "needs --max-detections.",
     ),
 ]
 Bootstrap = Annotated[
@@ -127,11 +130,11 @@ Bootstrap = Annotated[
         min=0,
         metavar="N",
         rich_help_panel=SCORING,
-        help="95 % intervals from N samples of the images.",
+        help="95 % intervals from N samples of the images; 2 or more, or 0 for none.",
     ),
 ]
 Seed = Annotated[
-    int, typer.Option(min=0, rich_help_panel=SCORING, help="Of the bootstrap samples.")
+    int | None, typer.Option(min=0, rich_help_panel=SCORING, help="Of --bootstrap (0).")
 ]
 PerClass = Annotated[
     Path | None, typer.Option(rich_help_panel=OUTPUT, help="A CSV with one row a class.")

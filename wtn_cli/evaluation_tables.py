@@ -31,6 +31,11 @@ def as_facts(report: "EvaluateReport") -> dict[str, object]:
         "images": report.images,
         "groups": {row.group: row for row in report.by_group()},
         "per_class": dict(report.metrics.average_precision),
+        "protocol": report.conditions,
+        "detections": {
+            **asdict(report.evaluated.detections),
+            "judged": sum(report.metrics.num_detections.values()),
+        },
     }
     if protocol.bootstrap:
         facts["bootstrap"] = {"samples": protocol.bootstrap, "seed": protocol.seed, "level": 0.95}
@@ -50,7 +55,7 @@ def show(report: "EvaluateReport") -> None:
         ("group", "classes", "with boxes", "AP50", "recall"),
         (
             (
-                row.group,
+                _words(row.group),
                 str(row.classes),
                 str(row.with_ground_truth),
                 *map(console.percent, (row.AP50, row.mean_recall)),
@@ -68,7 +73,7 @@ def show(report: "EvaluateReport") -> None:
 
 
 def _show_coco(groups: "list[GroupSummary]") -> None:
-    figures = {row.group: asdict(row.coco) for row in groups if row.coco is not None}
+    figures = {_words(row.group): asdict(row.coco) for row in groups if row.coco is not None}
     for names in (_COCO_PRECISIONS, _COCO_RECALLS) if figures else ():
         rows = (
             (group, *(console.percent(of_group[name]) for name in names))
@@ -79,7 +84,7 @@ def _show_coco(groups: "list[GroupSummary]") -> None:
 
 def _show_recall(k: int, groups: "list[GroupSummary]") -> None:
     console.say(f"AR@{k}: boxes found by the {k} best detections of each image")
-    rows = [(row.group, row.recall_at[k]) for row in groups]
+    rows = [(_words(row.group), row.recall_at[k]) for row in groups]
     console.show_table(
         ("group", "macro, detected classes", "macro, all classes", "micro"),
         (
@@ -97,7 +102,7 @@ def _show_joint(report: "EvaluateReport") -> None:
         ("group", "AP50 joint", "AP50 alone", "recall joint", "recall alone"),
         (
             (
-                row.group,
+                _words(row.group),
                 *(console.percent(x) for x in (*astuple(row.AP50), *astuple(row.mean_recall))),
             )
             for row in report.joint()
@@ -109,13 +114,22 @@ def _show_intervals(report: "EvaluateReport", groups: "list[GroupSummary]") -> N
     console.say(f"95 % intervals, from {report.protocol.bootstrap} bootstrap samples of the images")
     ks = report.protocol.recall_at
     columns = ("group", "AP50", "recall", *(f"AR@{k} macro" for k in ks))
-    rows = []
+    rows, unreliable = [], []
     for row in groups:
         at = [row.recall_at[k].intervals for k in ks]
         strict = [None if intervals is None else intervals["macro_strict"] for intervals in at]
         figures = (row.AP50_interval, row.mean_recall_interval, *strict)
-        rows.append((row.group, *map(_interval, figures)))
+        rows.append((_words(row.group), *map(_interval, figures)))
+        if any(interval is not None and interval.is_unreliable for interval in figures):
+            unreliable.append(_words(row.group))
     console.show_table(columns, rows)
+    if unreliable:
+        console.say("the samples' bias exceeds their standard error: few boxes a class; such")
+        console.say(f"intervals are unreliable: {', '.join(unreliable)}")
+
+
+def _words(group: str) -> str:
+    return group.replace("_", " ")
 
 
 def _interval(interval: "Interval | None") -> str:

@@ -36,8 +36,8 @@ class EvaluatedClasses:
         """The class ids of each group that has any, and last those of all classes.
 
         A novel class above a seen one is new as a label, not to the eye, so where a hierarchy tells
-        of some, the novel classes are also given in two parts: ``novel ancestors`` and ``novel
-        leaves``.
+        of some, the novel classes are also given in two parts: ``novel_ancestors``, above a seen
+        class, and ``novel_others``, which are leaves, or above novel classes only.
         """
         by_group: dict[str, tuple[str, ...]] = {}
         for group in GROUP_ORDER:
@@ -45,8 +45,8 @@ class EvaluatedClasses:
             by_group[group] = tuple(class_id for class_id, own in pairs if own == group)
             novel, above = by_group[group], self.above_seen or ()
             if group == "novel" and not set(novel).isdisjoint(above):
-                by_group["novel ancestors"] = tuple(i for i in novel if i in above)
-                by_group["novel leaves"] = tuple(i for i in novel if i not in above)
+                by_group["novel_ancestors"] = tuple(i for i in novel if i in above)
+                by_group["novel_others"] = tuple(i for i in novel if i not in above)
         return {name: ids for name, ids in by_group.items() if ids} | {"all": self.vocabulary.ids}
 
     def ids_of(self, chosen: Sequence[str]) -> tuple[str, ...]:

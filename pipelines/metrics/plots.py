@@ -42,6 +42,12 @@ def require_matplotlib() -> None:
         ) from error
 
 
+def plot_paths(folder: Path) -> list[Path]:
+    """Return where the pictures of an evaluation go."""
+    names = ("precision-recall", "average-precision-by-frequency", "scores")
+    return [folder / f"{name}.png" for name in names]
+
+
 def plot_report(report: EvaluateReport, folder: Path) -> list[Path]:
     """Draw all three pictures of an evaluation that kept what they need; return their paths.
 
@@ -51,8 +57,7 @@ def plot_report(report: EvaluateReport, folder: Path) -> list[Path]:
             ``scores.png`` go.
     """
     assert report.evaluated.scores is not None
-    names = ("precision-recall", "average-precision-by-frequency", "scores")
-    paths = [folder / f"{name}.png" for name in names]
+    paths = plot_paths(folder)
     name_of, metrics = report.vocabulary.name_of, report.metrics
     curves = {
         name_of[class_id]: precision_recall(judged.score, judged.credit, judged.num_ground_truth)

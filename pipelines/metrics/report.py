@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
+from pipelines.config import Metric
 from pipelines.metrics.bootstrap import Interval
 from pipelines.metrics.coco import CocoFigures, mean_figures
 from pipelines.metrics.detection_metrics import DetectionMetrics
@@ -22,7 +23,7 @@ class GroupSummary:
     """Means over the classes of a group that have ground truth; NaN when none has.
 
     Args:
-        group: ``seen``, ``novel``, ``novel ancestors``, ``novel leaves``, ``other`` or ``all``.
+        group: ``seen``, ``novel``, ``novel_ancestors``, ``novel_others``, ``other`` or ``all``.
         classes: In the group.
         with_ground_truth: Those of them that have boxes.
         AP50: Mean average precision.
@@ -59,11 +60,30 @@ class JointFigures:
 
 @dataclass(frozen=True)
 class JointSummary:
-    """One row of a joint evaluation: ``seen``, ``novel`` or their ``harmonic mean``."""
+    """One row of a joint evaluation: ``seen``, ``novel`` or their ``harmonic_mean``."""
 
     group: str
     AP50: JointFigures
     mean_recall: JointFigures
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What figures depend on besides the detections; only those of equal conditions compare.
+
+    Args:
+        metric: Its name.
+        max_detections: Of an image, that are judged; None if all are.
+        group_of_weight: What a group of objects is worth; None where the metric decides.
+        verified_labels: Whether only detections of verified classes count.
+        expanded: Whether boxes and labels stand for the classes above and below too.
+    """
+
+    metric: Metric
+    max_detections: int | None
+    group_of_weight: float | None
+    verified_labels: bool
+    expanded: bool
 
 
 @dataclass(frozen=True)
@@ -75,12 +95,14 @@ class EvaluateReport:
         classes: The evaluated classes.
         images: Images with annotations.
         protocol: What was asked for.
+        conditions: What the figures depend on.
     """
 
     evaluated: Evaluated
     classes: EvaluatedClasses
     images: int
     protocol: Protocol
+    conditions: Conditions
 
     @property
     def metrics(self) -> DetectionMetrics:
@@ -126,7 +148,7 @@ class EvaluateReport:
             for group, ids in members.items()
         ]
         mean = JointSummary(
-            "harmonic mean",
+            "harmonic_mean",
             _harmonic_mean(*(row.AP50 for row in rows)),
             _harmonic_mean(*(row.mean_recall for row in rows)),
         )
@@ -154,11 +176,11 @@ _PER_CLASS_COLUMNS = (
 
 
 def write_per_class(report: EvaluateReport, path: Path) -> None:
-    """Write one CSV row a class: id, name, group, AP50, recall, counts."""
-    metrics = report.metrics
+    """Write one CSV row a class: id, name, group, AP50, recall, counts; under ``coco`` also AP."""
+    metrics, coco = report.metrics, report.evaluated.coco
     with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(_PER_CLASS_COLUMNS)
+        writer.writerow([*_PER_CLASS_COLUMNS, *["AP"] * bool(coco)])
         for class_id, name, group in zip(
             report.vocabulary.ids, report.vocabulary.names, report.groups, strict=True
         ):
@@ -169,8 +191,13 @@ def write_per_class(report: EvaluateReport, path: Path) -> None:
                 metrics.num_true_positives[class_id],
                 *astuple(report.counts[class_id]),
             )
-            shown = ["" if math.isnan(figure) else repr(figure) for figure in figures]
-            writer.writerow([class_id, name, group, *shown, *counts])
+            shown = map(_cell, figures)
+            more = [_cell(coco[class_id].AP)] if coco else []
+            writer.writerow([class_id, name, group, *shown, *counts, *more])
+
+
+def _cell(figure: float) -> str:
+    return "" if math.isnan(figure) else repr(figure)
 
 
 def _harmonic_mean(seen: JointFigures, novel: JointFigures) -> JointFigures:

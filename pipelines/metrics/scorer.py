@@ -14,7 +14,7 @@ from pipelines.metrics.evaluation import PLAIN, Protocol, evaluate_blocks
 from pipelines.metrics.groups import EvaluatedClasses
 from pipelines.metrics.open_images import OpenImagesRules
 from pipelines.metrics.release import ReleaseRules
-from pipelines.metrics.report import EvaluateReport
+from pipelines.metrics.report import Conditions, EvaluateReport
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,14 @@ class Scoring:
             is_oid = self.metric == "oid"
             rules = OpenImagesRules(self.group_of_weight) if is_oid else ReleaseRules(sizes_of)
             found = evaluate_blocks(rules, annotations, blocks, ids, protocol, classes.groups)
-        return EvaluateReport(found, classes, len(annotations.image_ids), protocol)
+        conditions = Conditions(
+            self.metric,
+            protocol.detections_per_image,
+            self.group_of_weight if self.metric == "oid" else None,
+            verified_labels=annotations.labels is not None,
+            expanded=annotations.expanded,
+        )
+        return EvaluateReport(found, classes, len(annotations.image_ids), protocol, conditions)
 
 
 PLAIN_SCORING = Scoring()

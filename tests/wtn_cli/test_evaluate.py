@@ -1,5 +1,6 @@
 """Tests for wtn_cli.evaluate: what it prints."""
 
+import csv
 import json
 import subprocess
 from collections.abc import Callable
@@ -46,7 +47,7 @@ def test_tables_fit_a_terminal(
     lines = ended.stdout.splitlines()
     assert max(map(len, lines)) <= 80
     assert not [line for line in lines if "…" in line]
-    for shown in ("novel ancestors", "novel leaves", "harmonic mean", "AR@100", "AP50 joint",
+    for shown in ("novel ancestors", "novel others", "harmonic mean", "AR@100", "AP50 joint",
                   "20 bootstrap samples"):  # fmt: skip
         assert shown in ended.stdout
 
@@ -55,18 +56,60 @@ def test_json_names_every_figure(wtn: Wtn, files: tuple[object, ...]) -> None:
     """What was not asked for is not there, and the rest is where it always was."""
     plain, full = (json.loads(wtn(*files, *more, "--json").stdout) for more in ((), EVERYTHING))
 
-    assert list(plain) == ["metric", "AP50", "mean_recall", "images", "groups", "per_class"]
-    assert list(plain["groups"]) == ["seen", "novel", "novel ancestors", "novel leaves", "all"]
-    assert plain["groups"]["novel ancestors"]["classes"] == 1
-    assert list(full)[6:] == ["bootstrap", "joint"]
+    assert list(plain) == ["metric", "AP50", "mean_recall", "images", "groups", "per_class",
+                           "protocol", "detections"]  # fmt: skip
+    assert list(plain["groups"]) == ["seen", "novel", "novel_ancestors", "novel_others", "all"]
+    assert plain["groups"]["novel_ancestors"]["classes"] == 1
+    assert plain["protocol"] == {
+        "metric": "oid", "max_detections": None, "group_of_weight": 1.0, "verified_labels": False,
+        "expanded": True,
+    }  # fmt: skip
+    assert full["protocol"]["max_detections"] == 2
+    assert list(full)[8:] == ["bootstrap", "joint"]
     assert full["bootstrap"] == {"samples": 20, "seed": 0, "level": 0.95}
     assert full["joint"]["detections_per_image"] == 2
-    assert set(full["joint"]["harmonic mean"]["AP50"]) == {"joint", "alone"}
+    assert set(full["joint"]["harmonic_mean"]["AP50"]) == {"joint", "alone"}
     recalls = full["groups"]["all"]["recall_at"]
     assert list(recalls) == ["1", "100"]
     assert set(recalls["1"]) == {"macro_released", "macro_strict", "micro", "intervals"}
     interval = full["groups"]["seen"]["AP50_interval"]
     assert set(interval) == {"low", "high", "standard_error", "bias"}
+
+
+def test_json_tells_where_the_detections_went(
+    wtn: Wtn, files: tuple[object, ...], tmp_path: Path
+) -> None:
+    """Whatever does not count is counted, by the reason."""
+    with (tmp_path / "predictions.csv").open("a") as file:
+        file.write("elsewhere,/m/01,0.9,0,1,0,1\nimg0,/m/99,0.9,0,1,0,1\nimg0,/m/01,1,0,0,0,1\n")
+    (tmp_path / "labels.csv").write_text("ImageID,LabelName,Confidence\nimg0,/m/01,1\n")
+
+    ended = wtn(*files, "--image-labels", tmp_path / "labels.csv", "--json")
+
+    printed = json.loads(ended.stdout)
+    assert printed["protocol"]["verified_labels"]
+    assert printed["detections"] == {
+        "read": 6, "in_other_images": 1, "of_other_classes": 1, "without_area": 1,
+        "unverified": 1, "judged": 2,
+    }  # fmt: skip
+
+
+def test_intervals_of_many_rare_classes_are_called_unreliable(wtn: Wtn, tmp_path: Path) -> None:
+    """Sixty classes of two boxes, each among ten wrong detections: the samples lie far above."""
+    boxes, found = tmp_path / "boxes.csv", tmp_path / "predictions.csv"
+    boxes.write_text("ImageID,LabelName,XMin,XMax,YMin,YMax\n" + "".join(
+        f"img{(name + 7 * copy) % 40},c{name},0,0.5,0,0.5\n"
+        for name in range(60) for copy in range(2)
+    ))  # fmt: skip
+    found.write_text("ImageID,LabelName,Score,XMin,XMax,YMin,YMax\n" + "".join(
+        f"img{(name + copy) % 40},c{name},{(5 * copy + name) % 13 / 13},0,0.5,0,0.5\n"
+        for name in range(60) for copy in range(12)
+    ))  # fmt: skip
+
+    ended = wtn("evaluate", "--predictions", found, "--boxes", boxes, "--bootstrap", 50)
+
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.endswith("intervals are unreliable: all\n")
 
 
 def test_the_seed_decides_the_samples(wtn: Wtn, files: tuple[object, ...]) -> None:
@@ -85,6 +128,12 @@ def test_the_seed_decides_the_samples(wtn: Wtn, files: tuple[object, ...]) -> No
     (("--images", "folder"), "--predictions takes the place of --checkpoint"),
     (("--recall-at", "0"), "greater than or equal to 1"),
     (("--bootstrap", "-1"), "greater than or equal to 0"),
+    (("--bootstrap", "1"), "Draw at least 2"),
+    (("--seed", "0"), "--seed needs --bootstrap"),
+    (("--device", "cpu"), "--predictions takes the place of --checkpoint"),
+    (("--batch-size", "4"), "--predictions takes the place of --checkpoint"),
+    (("--metric", "aewtn-release", "--group-of-weight", "1"), "--group-of-weight is for"),
+    (("--joint",), "Give --max-detections 100"),
 ])  # fmt: skip
 def test_options_that_cannot_be_meant_are_refused(
     wtn: Wtn, files: tuple[object, ...], options: tuple[str, ...], says: str
@@ -94,6 +143,22 @@ def test_options_that_cannot_be_meant_are_refused(
 
     assert (ended.returncode, ended.stdout) == (2, "")
     assert says in ended.stderr
+
+
+@pytest.mark.parametrize("option", ["--per-class", "--plots"])
+def test_outputs_replace_no_input(
+    wtn: Wtn, files: tuple[object, ...], tmp_path: Path, option: str
+) -> None:
+    """Neither by their own name nor by another name of the same file."""
+    seen = tmp_path / "seen.txt"
+    output = tmp_path if option == "--plots" else tmp_path / "per-class.csv"
+    (tmp_path / ("scores.png" if option == "--plots" else "per-class.csv")).hardlink_to(seen)
+
+    ended = wtn(*files, option, output)
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "the output would replace an input" in ended.stderr
+    assert seen.read_text() == "/m/01\n/m/03\n"
 
 
 def test_seen_classes_are_for_predictions(
@@ -156,6 +221,20 @@ def test_coco_has_its_twelve_figures(wtn: Wtn, files: tuple[object, ...]) -> Non
     assert everything["AP50"] == everything["coco"]["AP50"] > 0
     assert everything["coco"]["AP"] <= everything["coco"]["AP50"]
     assert everything["coco"]["APs"] is None
+
+
+def test_coco_adds_its_own_mean_to_the_classes(
+    wtn: Wtn, files: tuple[object, ...], tmp_path: Path
+) -> None:
+    """The column AP stands last; without a figure it is empty."""
+    table = tmp_path / "per-class.csv"
+
+    wtn(*files, "--metric", "coco", "--image-sizes", "1000x1000", "--per-class", table)
+
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0])[-1] == "AP"
+    assert any(float(row["AP50"]) >= float(row["AP"]) > 0 for row in rows if row["AP"])
 
 
 def test_coco_refuses_what_it_cannot_tell(wtn: Wtn, files: tuple[object, ...]) -> None:

@@ -10,12 +10,13 @@ import pytest
 from pipelines.metrics.evaluation import Protocol
 from pipelines.metrics.groups import EvaluatedClasses
 from pipelines.metrics.open_images import OpenImagesRules
-from pipelines.metrics.report import EvaluateReport, JointFigures, write_per_class
+from pipelines.metrics.report import Conditions, EvaluateReport, JointFigures, write_per_class
 from pipelines.vocabulary import Vocabulary
 
 Build = Callable[..., Any]  # the fixture of conftest.py
 
 A, B = (0, 0, 100, 100), (500, 500, 700, 700)
+CONDITIONS = Conditions("oid", 1, 0.0, verified_labels=False, expanded=False)
 IDS, GROUPS = ("s", "n", "t"), ("seen", "novel", "novel")
 
 
@@ -29,18 +30,18 @@ def report(tables: Build) -> EvaluateReport:
     protocol = Protocol(1, joint=True, recall_at=(1,), bootstrap=3)
     evaluated = world.evaluate(OpenImagesRules(0.0), IDS, protocol, GROUPS)
     classes = EvaluatedClasses(Vocabulary(IDS, ("S", "N", "T")), GROUPS)
-    return EvaluateReport(evaluated, classes, 2, protocol)
+    return EvaluateReport(evaluated, classes, 2, protocol, CONDITIONS)
 
 
 def test_joint_figures_stand_beside_those_of_each_group_alone(report: EvaluateReport) -> None:
     """The harmonic mean of 1 and 1/2 is 2/3."""
     rows = {row.group: row for row in report.joint()}
 
-    assert list(rows) == ["seen", "novel", "harmonic mean"]
+    assert list(rows) == ["seen", "novel", "harmonic_mean"]
     assert JointFigures(joint=1.0, alone=1.0) == rows["seen"].AP50
     assert JointFigures(joint=0.5, alone=1.0) == rows["novel"].AP50
-    assert rows["harmonic mean"].AP50.joint == pytest.approx(2 / 3, abs=1e-15)
-    assert rows["harmonic mean"].mean_recall.alone == 1.0
+    assert rows["harmonic_mean"].AP50.joint == pytest.approx(2 / 3, abs=1e-15)
+    assert rows["harmonic_mean"].mean_recall.alone == 1.0
 
 
 def test_groups_have_every_figure_that_was_asked_for(report: EvaluateReport) -> None:
@@ -79,7 +80,7 @@ def test_without_a_request_there_is_nothing_more(tables: Build) -> None:
     protocol = Protocol()
 
     report = EvaluateReport(
-        world.evaluate(OpenImagesRules(), ["s"], protocol), classes, 1, protocol
+        world.evaluate(OpenImagesRules(), ["s"], protocol), classes, 1, protocol, CONDITIONS
     )
 
     assert report.joint() == []
