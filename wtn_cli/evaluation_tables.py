@@ -42,6 +42,7 @@ def as_facts(report: "EvaluateReport") -> dict[str, object]:
     if protocol.joint:
         facts["joint"] = {
             "detections_per_image": protocol.detections_per_image,
+            "contested_images": report.evaluated.contested_images,
             **{row.group: row for row in report.joint()},
         }
     return facts
@@ -96,8 +97,9 @@ def _show_recall(k: int, groups: "list[GroupSummary]") -> None:
 
 def _show_joint(report: "EvaluateReport") -> None:
     limit = report.protocol.detections_per_image
-    places = "all" if limit is None else f"the {limit} best"
-    console.say(f"all classes in one competition, or each group alone, for {places} an image")
+    console.say(
+        f"all classes in one competition, or each group alone, for the {limit} best an image"
+    )
     console.show_table(
         ("group", "AP50 joint", "AP50 alone", "recall joint", "recall alone"),
         (
@@ -108,6 +110,10 @@ def _show_joint(report: "EvaluateReport") -> None:
             for row in report.joint()
         ),
     )
+    if not report.evaluated.contested_images:
+        console.say(
+            f"no image has more than {limit} detections, so nobody competes: joint is alone"
+        )
 
 
 def _show_intervals(report: "EvaluateReport", groups: "list[GroupSummary]") -> None:

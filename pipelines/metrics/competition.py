@@ -41,7 +41,12 @@ class Competition:
     @property
     def is_full(self) -> bool:
         """Whether some image has more detections than places."""
-        return self.limit is not None and bool((self._count > self.limit).any())
+        return self.num_full > 0
+
+    @property
+    def num_full(self) -> int:
+        """How many images have more detections than places."""
+        return 0 if self.limit is None else int((self._count > self.limit).sum())
 
     def count(self, found: Detections) -> None:
         """Take note of detections, before any of them is judged."""

@@ -87,6 +87,7 @@ class Evaluated:
         metrics: With all classes competing.
         counts: By class id.
         detections: Where they went before any was judged.
+        contested_images: Those with more detections than places.
         alone: With each group of classes on its own, where it was asked for.
         recalls: One for each k that was asked for.
         judgements: By class id, of the classes to be plotted.
@@ -97,6 +98,7 @@ class Evaluated:
     metrics: DetectionMetrics
     counts: Mapping[str, ClassCounts]
     detections: IntakeCounts
+    contested_images: int = 0
     alone: DetectionMetrics | None = None
     recalls: tuple[RecallAt, ...] = ()
     judgements: Mapping[str, Judgement] = field(default_factory=dict)
@@ -212,6 +214,7 @@ class _Judges:
             self._together.finish(),
             counts,
             detections,
+            self._competitions.together.num_full,
             self._alone.finish() if self._protocol.joint else None,
             tuple(RecallAt(k, by_class) for k, by_class in self._at.items()),
             self._judgements,

@@ -112,6 +112,19 @@ def test_intervals_of_many_rare_classes_are_called_unreliable(wtn: Wtn, tmp_path
     assert ended.stdout.endswith("intervals are unreliable: all\n")
 
 
+def test_a_joint_evaluation_tells_whether_anybody_competes(
+    wtn: Wtn, files: tuple[object, ...]
+) -> None:
+    """Two detections in one image contest a single place; for two places nobody does."""
+    one, two = (wtn(*files, "--joint", "--max-detections", limit) for limit in (1, 2))
+    printed = wtn(*files, "--joint", "--max-detections", 1, "--json").stdout
+
+    assert "nobody competes" not in one.stdout
+    assert two.stdout.endswith("no image has more than 2 detections, so nobody competes: "
+                               "joint is alone\n")  # fmt: skip
+    assert json.loads(printed)["joint"]["contested_images"] == 1
+
+
 def test_the_seed_decides_the_samples(wtn: Wtn, files: tuple[object, ...]) -> None:
     """The same one gives the same intervals, another one others; the figures stay."""
     one, same, other = (
