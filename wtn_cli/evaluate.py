@@ -83,7 +83,7 @@ def evaluate(
     _refuse_unplotted(plots, plot_class)
     inputs = (boxes, image_labels, hierarchy, checkpoint, head, *(images or ()), predictions,
               seen_classes, image_sizes, classes)  # fmt: skip
-    _refuse_to_replace(inputs, per_class, plots)
+    _refuse_to_replace(inputs, (per_class, save_predictions), plots)
     truth = GroundTruthFiles(boxes, image_labels, hierarchy)
     at = tuple(dict.fromkeys(recall_at or ()))
     plotted = None if plots is None else tuple(plot_class or ())
@@ -132,14 +132,14 @@ def _refuse_unused(
 
 
 def _refuse_to_replace(
-    inputs: Sequence[Path | str | None], per_class: Path | None, plots: Path | None
+    inputs: Sequence[Path | str | None], tables: Sequence[Path | None], plots: Path | None
 ) -> None:
-    """Refuse tables and pictures in place of a file that is read."""
+    """Refuse tables and pictures in place of a file that is read, before anything is detected."""
     from pipelines.metrics.plots import plot_paths
     from pipelines.storage import refuse_to_replace
 
     files = [Path(name) for name in inputs if name is not None]
-    outputs = [per_class, *(plot_paths(plots) if plots else ())]
+    outputs = [*tables, *(plot_paths(plots) if plots else ())]
     for output in filter(None, outputs):
         refuse_to_replace(output, files)
 
