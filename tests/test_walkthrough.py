@@ -78,6 +78,7 @@ def test_saved_predictions_score_as_the_detector_did(
     )  # fmt: skip
     scored = as_json(
         wtn("evaluate", "--predictions", saved, "--head", artifacts.head, "--classes", "all",
+            "--max-detections", detected["protocol"]["max_detections"],
             "--image-sizes", "64x64", *truth, "--json")
     )  # fmt: skip
 
