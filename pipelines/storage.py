@@ -56,9 +56,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 def refuse_unwritable(outputs: Iterable[Path | None]) -> None:
     """Raise what :func:`atomic_path` would raise for one of the outputs, before a long work."""
-    for path in outputs:
-        if path is not None:
-            _temporary_beside(path).unlink()
+    for path in filter(None, outputs):
+        place = path
+        while not place.parent.exists():
+            place = place.parent
+        _temporary_beside(place).unlink()
 
 
 def _temporary_beside(path: Path) -> Path:

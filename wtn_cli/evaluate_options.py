@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from pipelines.config import Metric
+
 TRUTH = "The ground truth"
 DETECTOR = "A detector"
 FILE = "Or a file of detections"
@@ -78,8 +80,9 @@ ImageSizes = Annotated[
     ),
 ]
 MetricName = Annotated[
-    str,
+    Metric,
     typer.Option(
+        metavar="METRIC",
         rich_help_panel=SCORING,
         help="oid (Open Images challenge), aewtn-release (the paper's code) or coco.",
     ),

@@ -34,7 +34,7 @@ def test_asking_whether_a_file_can_be_written_leaves_nothing(tmp_path: Path) -> 
     """An output that is there stays as it is."""
     (tmp_path / "old").write_text("old")
 
-    refuse_unwritable([tmp_path / "old", tmp_path / "new"])
+    refuse_unwritable([tmp_path / "old", tmp_path / "new", tmp_path / "folder" / "new"])
 
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
     assert (tmp_path / "old").read_text() == "old"
