@@ -88,13 +88,9 @@ def evaluate(
     weight = 1.0 if group_of_weight is None else group_of_weight
     scoring = Scoring(metric, classes, weight, protocol)
     if predictions is not None:
+        groups = {"head": head, "seen_classes": seen_classes}
         report = evaluate_predictions(
-            predictions,
-            truth,
-            scoring=scoring,
-            head=head,
-            seen_classes=seen_classes,
-            image_sizes=image_sizes,
+            predictions, truth, scoring=scoring, image_sizes=image_sizes, **groups
         )
     else:
         with console.progress("detect") as bar:

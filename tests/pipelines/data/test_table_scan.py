@@ -79,7 +79,7 @@ def test_a_good_file_has_no_fault(csv_file: Path) -> None:
     """Nothing is raised, also for numbers that need not be finite."""
     csv_file.write_text("id,score\na,1\nb,nan\n")
 
-    refuse_first_fault(_layout(csv_file, finite=False))
+    assert refuse_first_fault(_layout(csv_file, finite=False)) is None
 
 
 @pytest.mark.parametrize(
