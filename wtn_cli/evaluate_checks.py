@@ -22,11 +22,17 @@ def refuse_unused(
 def refuse_outputs(
     inputs: Sequence[Path | str | None], tables: Sequence[Path | None], plots: Path | None
 ) -> None:
-    """Refuse to write over a file that is read, or where nothing can be, before detecting."""
+    """Refuse to write over a file that is read, or where nothing can be, before detecting.
+
+    What an index was made from counts as read.
+    """
+    from pipelines.data.index import files_behind, is_index
     from pipelines.metrics.plots import plot_paths
     from pipelines.storage import refuse_to_replace, refuse_unwritable
 
     files = [Path(name) for name in inputs if name is not None]
+    boxes = files[0]
+    files += files_behind(boxes) if is_index(boxes) else []
     outputs = [*tables, *(plot_paths(plots) if plots else ())]
     for output in filter(None, outputs):
         refuse_to_replace(output, files)

@@ -5,6 +5,7 @@ Shapes: n boxes, c candidates for copies.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -17,6 +18,7 @@ from pipelines.errors import DatasetError
 
 ReadPolicy: TypeAlias = BoxPolicy | Literal["keep", "unchecked"]
 
+_FARTHEST = 2.0  # VG-200 has boxes that reach to 1.752; a pixel count is larger
 _LEAST_EXTENT = 1e-6  # of the image; some 16 steps of float32, so rounding cannot close the box
 _CORNERS = ("XMin", "YMin", "XMax", "YMax")
 _SENTENCES = {
@@ -90,6 +92,28 @@ def check_boxes(table: BoxTable, policy: ReadPolicy, *, in_place: bool = False) 
         table.boxes.clip(0.0, 1.0, out=table.boxes)
         faults = box_faults(table)
     return table.select(~faults.any, in_place=in_place) if faults.any.any() else table
+
+
+def refuse_pixels(table: BoxTable) -> None:
+    """Raise DatasetError if most boxes lie so far outside that their corners must be in pixels."""
+    far = lies_far_outside(table.boxes)
+    if 2 * np.count_nonzero(far) > len(table):
+        row = int(far.argmax())
+        raise pixels_error(table.boxes[row], int(np.count_nonzero(far)), table.where(row))
+
+
+def lies_far_outside(boxes: FloatArray) -> BoolArray:
+    """Return for each box ``[n, 4]`` whether a corner is beyond any annotator's slip."""
+    return np.asarray(boxes.max(axis=1, initial=0) > _FARTHEST)
+
+
+def pixels_error(box: FloatArray, count: int, where: str | Path) -> DatasetError:
+    """Return the error for boxes that seem to be in pixels; names one of them."""
+    return DatasetError(
+        f"the box {box.tolist()} lies far outside the image ({count} such boxes)",
+        where=where,
+        mend="Coordinates are fractions of the image's width and height, not pixels.",
+    )
 
 
 def has_area(boxes: NDArray[np.floating[Any]]) -> BoolArray:

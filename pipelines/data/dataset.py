@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipelines.data.annotation_files import refuse_unknown_classes
 from pipelines.data.annotation_sources import AnnotationSource, Notes
 from pipelines.data.annotations import Annotations, BoxTable, ImageLabelTable
-from pipelines.data.box_policy import check_boxes
+from pipelines.data.box_policy import check_boxes, refuse_pixels
 from pipelines.data.image_sizes import ImageSizes, read_image_sizes
 from pipelines.data.images import ImageStore, open_images
 from pipelines.data.index import IndexPolicy
@@ -124,6 +124,8 @@ class Dataset:
 
 def _treat(boxes: BoxTable, policy: IndexPolicy) -> tuple[BoxTable, int]:
     """Return the boxes that a policy leaves, in place, and how many of them it cut to the image."""
+    if policy != "keep":
+        refuse_pixels(boxes)
     if policy != "clip":
         return check_boxes(boxes, policy, in_place=True), 0
     outside = np.asarray(((boxes.boxes < 0) | (boxes.boxes > 1)).any(axis=1))

@@ -107,6 +107,16 @@ def read_index_header(path: Path) -> dict[str, Any]:
     return header
 
 
+def files_behind(path: Path) -> list[Path]:
+    """Return the annotation files, folders and archives that an index was made from.
+
+    Raises:
+        ArtifactError: If the file is not a complete index.
+    """
+    header = read_index_header(path)
+    return [Path(file) for file in (*(file for file, _ in header["sources"]), *header["images"])]
+
+
 def open_index(path: Path) -> DatasetIndex:
     """Open an index; nothing but its header is read.
 

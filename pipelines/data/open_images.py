@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.data.annotations import BoxTable, ImageLabelTable, Source
-from pipelines.data.box_policy import ReadPolicy, check_boxes
+from pipelines.data.box_policy import ReadPolicy, check_boxes, refuse_pixels
 from pipelines.data.tables import FloatArray, IntArray, Table, read_table
 from pipelines.errors import DatasetError
 
@@ -18,7 +18,8 @@ def read_boxes(path: Path, policy: ReadPolicy = "error") -> BoxTable:
     """Read ImageID, LabelName, XMin, XMax, YMin, YMax and, where present, IsGroupOf.
 
     Raises:
-        DatasetError: If the file is not such a table, or as ``check_boxes`` does.
+        DatasetError: If the file is not such a table, most boxes seem to be in pixels, or as
+            ``check_boxes`` does.
     """
     table = read_table(path, text=IDS, numbers=CORNERS, optional=("IsGroupOf",), finite=False)
     unknown = np.zeros(len(table.lines))
@@ -26,6 +27,8 @@ def read_boxes(path: Path, policy: ReadPolicy = "error") -> BoxTable:
     boxes = BoxTable.of(
         Source(path), table.lines, **ids(table), boxes=corners(table), group_of=group_of
     )
+    if policy in ("error", "clip", "drop"):
+        refuse_pixels(boxes)
     return check_boxes(boxes, policy, in_place=True)
 
 

@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.data.annotations import Annotations
+from pipelines.data.box_policy import lies_far_outside, pixels_error
 from pipelines.data.images import ImageStore
 from pipelines.data.predictions import PredictionTable
-from pipelines.data.tables import BoolArray, FloatArray
+from pipelines.data.tables import FloatArray
 from pipelines.errors import DatasetError, MismatchError
 from pipelines.vocabulary import Vocabulary
-
-MAX_FRACTION = 2.0  # VG-200 has boxes that reach to 1.752; a pixel count is larger
 
 
 def other_images(stranger: str, annotated: str, path: Path, origin: str) -> MismatchError:
@@ -36,10 +35,10 @@ def refuse_labels_of_other_images(annotations: Annotations, path: Path) -> None:
 def refuse_pixels(annotations: Annotations) -> None:
     """Refuse boxes in pixels: detections are fractions, so nothing would ever match."""
     boxes = annotations.boxes
-    far = _is_far(boxes.boxes)
+    far = lies_far_outside(boxes.boxes)
     if far.any():
         row = int(far.argmax())
-        raise _pixels(boxes.boxes[row], int(far.sum()), boxes.where(row))
+        raise pixels_error(boxes.boxes[row], int(far.sum()), boxes.where(row))
 
 
 def refuse_disjoint(vocabulary: Vocabulary, annotations: Annotations) -> None:
@@ -89,7 +88,7 @@ class PredictionChecks:
             return
         self._images.meet(block.image_ids)
         self._classes.meet(block.class_ids)
-        far = _is_far(block.boxes)
+        far = lies_far_outside(block.boxes)
         if self._far_box is None and far.any():
             self._far_box = block.boxes[far.argmax()]
         self._num_far += int(far.sum())
@@ -107,7 +106,7 @@ class PredictionChecks:
         if stranger := self._classes.only_stranger:
             raise _other_classes(stranger, self._vocabulary, self._path)
         if self._far_box is not None and 2 * self._num_far > self._num_boxes:
-            raise _pixels(self._far_box, self._num_far, self._path)
+            raise pixels_error(self._far_box, self._num_far, self._path)
 
 
 class _Acquaintance:
@@ -138,17 +137,4 @@ def _other_classes(stranger: str, vocabulary: Vocabulary, path: Path) -> Mismatc
         f"{vocabulary.ids[0]!r} is evaluated",
         where=path,
         mend=mend,
-    )
-
-
-def _is_far(boxes: FloatArray) -> BoolArray:
-    far: BoolArray = boxes.max(axis=1, initial=0) > MAX_FRACTION
-    return far
-
-
-def _pixels(box: FloatArray, count: int, where: str | Path) -> DatasetError:
-    return DatasetError(
-        f"the box {box.tolist()} lies far outside the image ({count} such boxes)",
-        where=where,
-        mend="Coordinates are fractions of the image's width and height, not pixels.",
     )

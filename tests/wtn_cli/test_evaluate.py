@@ -256,3 +256,26 @@ def test_coco_refuses_what_it_cannot_tell(wtn: Wtn, files: tuple[object, ...]) -
 
     assert ended.returncode == 2
     assert "--metric oid" in ended.stderr
+
+
+def test_what_an_index_was_made_from_is_not_overwritten(
+    wtn: Wtn, world: SimpleNamespace, tmp_path: Path
+) -> None:
+    """The box file and the archive of images, too, stay as they are."""
+    boxes, images = tmp_path / "boxes.csv", tmp_path / "images.zip"
+    boxes.write_bytes(world.boxes.read_bytes())
+    images.write_bytes(world.images_zip.read_bytes())
+    classes, index = tmp_path / "classes.txt", tmp_path / "index.safetensors"
+    classes.write_text("\n".join(world.detection_ids))
+    wtn("prepare", "open-images", "--boxes", boxes, "--images", images, "--classes", classes,
+        "-o", index)  # fmt: skip
+    (tmp_path / "p.csv").write_text("ImageID,LabelName,Score,XMin,XMax,YMin,YMax\n")
+
+    for source in (boxes, images):
+        before = source.read_bytes()
+        ended = wtn("evaluate", "--predictions", tmp_path / "p.csv", "--boxes", index,
+                    "--per-class", source)  # fmt: skip
+
+        assert ended.returncode == 2
+        assert f"{source}: the output would replace an input" in ended.stderr
+        assert source.read_bytes() == before

@@ -107,3 +107,15 @@ def test_the_novel_image_labels_of_open_images(real_data: Path) -> None:
     assert (len(labels), len(labels.image_ids), len(labels.class_ids)) == (44_485, 27_164, 57)
     assert (int(labels.positive.sum()), int((~labels.positive).sum())) == (28_786, 15_699)
     assert len({labels.image_ids[i] for i in labels.image[~labels.positive]}) == 12_294
+
+
+@pytest.mark.parametrize("policy", ["error", "clip", "drop"])
+def test_boxes_in_pixels_are_refused(tmp_path: Path, policy: str) -> None:
+    """Clipped to the image they would all lie in its corner; one far box is only a bad one."""
+    path = tmp_path / "boxes.csv"
+    path.write_text(f"{HEADER}\ni,x,/m/a,1,10,50,20,60\nj,x,/m/a,1,0.1,0.5,0.2,0.6\n")
+    assert len(read_boxes(path, "drop")) == 1
+
+    path.write_text(f"{HEADER}\ni,x,/m/a,1,10,50,20,60\nj,x,/m/a,1,1,5,2,6\nk,x,/m/a,1,0,1,0,1\n")
+    with pytest.raises(DatasetError, match=r"boxes\.csv:2: the box \[10.*\n.* not pixels"):
+        read_boxes(path, policy)  # type: ignore[arg-type]
