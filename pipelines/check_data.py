@@ -61,9 +61,10 @@ class CheckReport:
             return
         faults = {kind: found.count for kind, found in self.findings.items() if found.fault}
         counts = ", ".join(f"{count} {kind}" for kind, count in faults.items())
+        total = sum(faults.values())
         every = f"All are in {self.rows}." if self.rows else "List them all with --rows FILE.csv."
         raise DatasetError(
-            f"{sum(faults.values())} faults: {counts}",
+            f"{total} {'fault' if total == 1 else 'faults'}: {counts}",
             mend=f"{every} Allow a kind that is no fault to you with --allow KIND.",
         )
 
