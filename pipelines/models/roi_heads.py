@@ -17,7 +17,7 @@ from torchvision.ops.boxes import clip_boxes_to_image
 
 from pipelines.config import DetectorSettings
 from pipelines.models.heads import ClassWeightHead, FixedHead
-from pipelines.models.losses import LabelTables, box_loss, classification_loss
+from pipelines.models.losses import LabelTables, box_loss
 from pipelines.models.postprocess import Detections, select_detections
 
 BOX_CODER_WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # Girshick et al.; torchvision's and the release's
@@ -99,7 +99,7 @@ class SigmoidRoIHeads(RoIHeads):  # type: ignore[misc]  # torchvision is untyped
         if self.training:
             return [], self._losses(features, proposals, image_shapes, targets)
         rois = self.roi_features(features, proposals, image_shapes)
-        scores = self.class_head(rois.x).logits.sigmoid()  # [M, K]
+        scores = self.class_head(rois.x).sigmoid()  # [M, K]
         counts = [len(p) for p in proposals]
         found = [
             self._select(*image)
@@ -134,13 +134,12 @@ class SigmoidRoIHeads(RoIHeads):  # type: ignore[misc]  # torchvision is untyped
     ) -> dict[str, Tensor]:
         proposals, _, labels, regression_targets = self.select_training_samples(proposals, targets)
         x = self.box_head(self.box_roi_pool(features, proposals, image_shapes))
-        scored = self.class_head(x)
         all_labels = torch.cat(labels)
         tables = LabelTables(self.label_targets, self.label_weights, self.label_positives)
+        assert isinstance(self.class_head, ClassWeightHead)  # a fixed head does not train
         return {
-            "loss_classifier": classification_loss(scored.logits, all_labels, tables),
+            **self.class_head.losses(x, all_labels, tables),
             "loss_box_reg": box_loss(self.bbox_pred(x), all_labels, torch.cat(regression_targets)),
-            **scored.losses,
         }
 
     def _select(self, boxes: Tensor, scores: Tensor) -> Detections:

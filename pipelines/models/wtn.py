@@ -5,9 +5,15 @@ feature width. Source: Kuen et al., ICCV 2019, sections 3 and 4; initialisation 
 (xternalz/AE-WTN, roi_box_predictors.py).
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from pipelines.config import HeadSettings
+
+NORMS = (nn.GroupNorm, nn.BatchNorm1d)
 
 
 class Standardization(nn.Module):
@@ -36,33 +42,34 @@ class Standardization(nn.Module):
 
 
 class WeightTransfer(nn.Sequential):
-    """One half of the autoencoder: Linear, optional GroupNorm, LeakyReLU, Linear.
+    """One half of the autoencoder: Linear, normalisation, LeakyReLU, dropout, Linear.
 
-    The GroupNorm works within a row, so rows are independent: a subset of rows gives the subset of
-    results, whatever else is transferred with it.
+    A GroupNorm works within a row, so rows are independent: a subset of rows gives the subset of
+    results, whatever else is transferred with it. A BatchNorm must see all rows in training.
 
     Args:
         in_width: Width of the rows that come in.
         hidden: H.
         out_width: Width of the rows that go out.
-        groups: Groups of the GroupNorm; None leaves it out and gives the first layer a bias (WTN).
-        negative_slope: Of the LeakyReLU.
+        settings: Normalisation (without one the first layer has a bias), slope, dropout, and how
+            the linear layers start.
     """
 
-    def __init__(
-        self,
-        in_width: int,
-        hidden: int,
-        out_width: int,
-        *,
-        groups: int | None,
-        negative_slope: float,
-    ) -> None:
-        layers: list[nn.Module] = [nn.Linear(in_width, hidden, bias=groups is None)]
-        if groups is not None:
-            layers.append(nn.GroupNorm(groups, hidden))
-        super().__init__(*layers, nn.LeakyReLU(negative_slope), nn.Linear(hidden, out_width))
+    def __init__(self, in_width: int, hidden: int, out_width: int, settings: HeadSettings) -> None:
+        norm = settings.hidden_norm
+        layers: list[nn.Module] = [nn.Linear(in_width, hidden, bias=norm == "none")]
+        if norm != "none":
+            grouped = norm == "group"
+            layers.append(
+                nn.GroupNorm(settings.groups, hidden) if grouped else nn.BatchNorm1d(hidden)
+            )
+        layers.append(nn.LeakyReLU(settings.negative_slope))
+        if settings.dropout:
+            layers.append(nn.Dropout(settings.dropout))
+        super().__init__(*layers, nn.Linear(hidden, out_width))
         for layer in self.linears:
+            if settings.initialization == "msra":
+                nn.init.normal_(layer.weight, std=math.sqrt(2 / layer.out_features))
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
 
@@ -71,15 +78,40 @@ class WeightTransfer(nn.Sequential):
         """The two linear layers."""
         return [layer for layer in self if isinstance(layer, nn.Linear)]
 
+    def hidden(self, rows: Tensor) -> Tensor:
+        """Return what the last layer sees of ``[K, in_width]`` rows: ``[K, H]``."""
+        for layer in list(self)[:-1]:  # a slice would be a network of its own
+            rows = layer(rows)
+        return rows
+
+    def project(self, hidden: Tensor) -> Tensor:
+        """Return the rows ``[K, out_width]`` of hidden activations."""
+        rows: Tensor = self[-1](hidden)
+        return rows
+
     def start_at_zero(self) -> None:
-        """Give the GroupNorm scale 0, so that every output row starts at exactly 0 (release)."""
+        """Give the normalisation scale 0, so every output row starts at exactly 0 (release)."""
         for layer in self:
-            if isinstance(layer, nn.GroupNorm):
+            if isinstance(layer, NORMS):
                 nn.init.zeros_(layer.weight)
 
     def start_small(self, std: float) -> None:
         """Draw the last layer's weights from N(0, std), as the release does for the decoder."""
         nn.init.normal_(self.linears[-1].weight, std=std)
+
+
+def activity_loss(hidden: Tensor, reduction: str) -> Tensor:
+    """Return how active the hidden layer ``[K, H]`` is, as a mean over the K classes.
+
+    Args:
+        hidden: Activations that the last layer sees.
+        reduction: ``sumsq`` squared length (Keras), ``l2`` length (Merity et al., 2017), ``mse``
+            mean square of the activations (AWD-LSTM).
+    """
+    if reduction == "mse":
+        return hidden.square().mean()
+    lengths: Tensor = torch.linalg.vector_norm(hidden, dim=1)  # differentiable at 0, unlike a root
+    return lengths.mean() if reduction == "l2" else lengths.square().mean()
 
 
 def reconstruction_loss(reconstruction: Tensor, target: Tensor, kind: str) -> Tensor:

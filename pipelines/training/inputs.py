@@ -10,7 +10,7 @@ import numpy as np
 
 from pipelines.artifacts import ClassifierWeights
 from pipelines.classifiers.sources import ClassifierSource, read_source
-from pipelines.config import NORMALISED, DataSettings, TrainSettings
+from pipelines.config import DataSettings, TrainSettings
 from pipelines.data.annotation_files import load_annotations
 from pipelines.data.annotations import Annotations
 from pipelines.data.detection import DetectionDataset, TrainingLoader
@@ -67,7 +67,7 @@ def load_inputs(settings: TrainSettings) -> TrainInputs:
     split = _load_split(data)
     detection = _detection_vocabulary(data, split, classifier.vocabulary)
     partition = ClassPartition.of(classifier.vocabulary, detection)
-    _refuse_mismatch(settings, classifier.vocabulary, detection, partition)
+    _refuse_mismatch(settings, classifier, detection, partition)
     images = _training_images(data)
     weights = settings.backbone.weights
     return TrainInputs(
@@ -129,10 +129,11 @@ def _detection_vocabulary(
 
 def _refuse_mismatch(
     settings: TrainSettings,
-    classifier: Vocabulary,
+    weights: ClassifierWeights,
     detection: Vocabulary,
     partition: ClassPartition,
 ) -> None:
+    classifier, width = weights.vocabulary, weights.weight.shape[1]
     if len(detection) and not partition.seen:
         raise MismatchError(
             f"none of the {len(detection)} classes with boxes is among the classifier's "
@@ -140,11 +141,18 @@ def _refuse_mismatch(
             where=settings.classifier,
             mend="Classes are joined by id; name the rows with: wtn extract-weights --classes",
         )
-    if len(classifier) < 2 and settings.head.method in NORMALISED:
+    if len(classifier) < 2 and settings.head.transfers and settings.head.standardizes:
         raise MismatchError(
             f"{settings.head.method} standardises over all classes, and there is only one",
             where=settings.classifier,
             mend="Use a classifier with more classes, or --method wtn.",
+        )
+    if settings.head.method == "lsda" and width != settings.detector.roi_width:
+        raise MismatchError(
+            f"lsda adds to the classifier's rows, which are {width} wide, where RoI features are "
+            f"{settings.detector.roi_width}",
+            where=settings.classifier,
+            mend=f"Train with --set detector.roi_width={width}.",
         )
 
 

@@ -12,7 +12,7 @@ from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from pipelines.config import OptimizerSettings, ScheduleSettings
-from pipelines.models.wtn import WeightTransfer
+from pipelines.models.wtn import NORMS, WeightTransfer
 
 Groups = list[dict[str, object]]
 
@@ -102,7 +102,7 @@ def _detector_groups(
 
 
 def _transfer_groups(transfer: list[WeightTransfer], weight_decay: float) -> Groups:
-    """Decay the linear layers, biases included, but not the GroupNorms."""
+    """Decay the linear layers, biases included, but not the normalisations."""
     return [
         {"params": list(_of_kind(transfer, norm=False)), "weight_decay": weight_decay},
         {"params": list(_of_kind(transfer, norm=True)), "weight_decay": 0.0},
@@ -112,5 +112,5 @@ def _transfer_groups(transfer: list[WeightTransfer], weight_decay: float) -> Gro
 def _of_kind(transfer: list[WeightTransfer], *, norm: bool) -> Iterator[nn.Parameter]:
     for module in transfer:
         for layer in module:
-            if isinstance(layer, nn.GroupNorm) == norm:
+            if isinstance(layer, NORMS) == norm:
                 yield from layer.parameters()

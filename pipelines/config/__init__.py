@@ -1,0 +1,39 @@
+"""The settings of training: every default in one place, validated, and free of torch.
+
+Where the paper and its official release differ, the default follows the release (xternalz/AE-WTN,
+experiment/e2e_faster_rcnn_R_50_FPN_1x.yaml), because it is what produced the paper's numbers.
+"""
+
+from pipelines.config.base import Metric
+from pipelines.config.data import BoxPolicy, DataSettings, Sampler
+from pipelines.config.detector import BackboneSettings, DetectorSettings
+from pipelines.config.head import (
+    HeadSettings,
+    LSDASettings,
+    Method,
+    NeighborSettings,
+    RowSpaceName,
+    ZSDSettings,
+)
+from pipelines.config.loading import load_settings, validate_settings
+from pipelines.config.training import OptimizerSettings, ScheduleSettings, TrainSettings
+
+__all__ = [
+    "BackboneSettings",
+    "BoxPolicy",
+    "DataSettings",
+    "DetectorSettings",
+    "HeadSettings",
+    "LSDASettings",
+    "Method",
+    "Metric",
+    "NeighborSettings",
+    "OptimizerSettings",
+    "RowSpaceName",
+    "Sampler",
+    "ScheduleSettings",
+    "TrainSettings",
+    "ZSDSettings",
+    "load_settings",
+    "validate_settings",
+]

@@ -1,0 +1,136 @@
+"""Settings from a TOML file, assignments and flags, with messages that say how to mend them."""
+
+import copy
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from pipelines.config.training import TrainSettings
+from pipelines.errors import ConfigError, DatasetError, did_you_mean
+
+
+def load_settings(
+    file: Path | None = None,
+    assignments: Sequence[str] = (),
+    flags: Mapping[str, Any] | None = None,
+) -> TrainSettings:
+    """Merge a TOML file, ``a.b=c`` assignments and flags; the later win.
+
+    Args:
+        file: Settings file; relative paths in it are relative to the working directory.
+        assignments: ``key.path=value`` with a TOML value; what is no TOML value is a string.
+        flags: ``key.path`` to value; None means that the flag was not given.
+
+    Raises:
+        ConfigError: On an unknown key (names the nearest valid one), a bad value, or bad syntax.
+        DatasetError: If the file cannot be read.
+    """
+    tree = _read_file(file) if file else {}
+    from_file = copy.deepcopy(tree)
+    for assignment in assignments:
+        key, separator, text = assignment.partition("=")
+        if not separator:
+            raise ConfigError(
+                f"--set {assignment}: expected KEY=VALUE, for example schedule.steps=[100]"
+            )
+        _assign(tree, key.strip(), _toml_value(text.strip()))
+    for key, value in (flags or {}).items():
+        if value is not None:
+            _assign(tree, key, value)
+    return validate_settings(tree, file, from_file)
+
+
+def validate_settings(
+    tree: Mapping[str, Any],
+    file: Path | None = None,
+    from_file: Mapping[str, Any] | None = None,
+) -> TrainSettings:
+    """Return the settings in a nested mapping.
+
+    Args:
+        tree: All settings.
+        file: Where some of them were read, for the message.
+        from_file: Those that were read there.
+
+    Raises:
+        ConfigError: As :func:`load_settings`.
+    """
+    try:
+        return TrainSettings.model_validate(tree)
+    except ValidationError as error:
+        raise _as_config_error(error, file, from_file or {}) from error
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    try:
+        text = file.read_text()
+        return tomllib.loads(text)
+    except OSError as error:
+        raise DatasetError(f"the settings cannot be read ({error.strerror})", where=file) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot be parsed: {error}", where=file) from error
+
+
+def _toml_value(text: str) -> Any:  # noqa: ANN401 - any TOML value
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _assign(tree: dict[str, Any], key: str, value: object) -> None:
+    *groups, last = key.split(".")
+    for group in groups:
+        tree = tree.setdefault(group, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(f"{key}: {group!r} is a setting, not a group of settings")
+    tree[last] = value
+
+
+def _as_config_error(
+    error: ValidationError, file: Path | None, from_file: Mapping[str, Any]
+) -> ConfigError:
+    """Report the first problem; an unknown key before a missing one, which it may explain.
+
+    The file is blamed only for what stands in it.
+    """
+    first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+    key = ".".join(str(part) for part in first["loc"])
+    where = file if _value_at(from_file, first["loc"]) == first["input"] else None
+    if first["type"] == "extra_forbidden":
+        *groups, last = first["loc"]
+        known = sorted(_group_at(groups).model_fields)
+        nearest = did_you_mean(str(last), known)
+        mend = " ".join(filter(None, [nearest, f"Valid keys here: {', '.join(known)}."]))
+        return ConfigError(f"unknown setting {key!r}", where=where, mend=mend)
+    if first["type"] == "missing":
+        return ConfigError(
+            f"the setting {key!r} is missing",
+            mend=f"Give it with a flag, in the settings file, or with --set {key}=...",
+        )
+    message = first["msg"].removeprefix("Value error, ")
+    given = (
+        f" (given: {first['input']!r})"
+        if not isinstance(first["input"], Mapping | BaseModel)
+        else ""
+    )
+    return ConfigError(f"bad value for {key or 'the settings'}: {message}{given}", where=where)
+
+
+def _value_at(tree: Mapping[str, Any], location: Sequence[int | str]) -> Any:  # noqa: ANN401
+    value: Any = tree
+    for part in location:
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _group_at(location: Sequence[int | str]) -> type[BaseModel]:
+    group: type[BaseModel] = TrainSettings
+    for part in location:
+        annotation = group.model_fields[str(part)].annotation
+        assert isinstance(annotation, type)
+        group = annotation
+    return group

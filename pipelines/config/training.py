@@ -1,0 +1,81 @@
+"""Settings of the optimisers, the schedule, and of a training as a whole."""
+
+import math
+from pathlib import Path
+from typing import Annotated, Self
+
+import tomli_w
+from pydantic import Field, model_validator
+
+from pipelines.config.base import AboveZero, AtLeastZero, Fraction, Positive, Settings
+from pipelines.config.data import DataSettings
+from pipelines.config.detector import BackboneSettings, DetectorSettings
+from pipelines.config.head import HeadSettings
+
+
+class OptimizerSettings(Settings):
+    """SGD for the detector, AdamW for the transfer network (release: solver/build.py)."""
+
+    learning_rate: AboveZero = 0.01
+    """Of SGD, for batches of 8 images; scale it with the batch size (paper: 0.02)."""
+    momentum: Fraction = 0.9
+    weight_decay: AtLeastZero = 1e-4
+    bias_rate_factor: AboveZero = 2.0
+    """Biases train at this multiple of the rate, without weight decay."""
+    max_gradient_norm: AboveZero | None = None
+    """Shorten the detector's gradient to this norm (release: never); steadies short trainings."""
+    transfer_learning_rate: AboveZero = 1e-3
+    transfer_weight_decay: AtLeastZero = 0.1
+    """AdamW's; times the rate it is the paper's 1e-4."""
+
+
+class ScheduleSettings(Settings):
+    """How long, and at which rates."""
+
+    iterations: Positive = 180_000
+    batch_size: Positive = 8
+    warmup_iterations: Annotated[int, Field(ge=0)] = 500
+    warmup_factor: Annotated[float, Field(gt=0, le=1)] = 1 / 3
+    steps: tuple[Positive, ...] = (120_000, 160_000)
+    """Iterations at which both rates drop."""
+    gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
+    transfer_gamma: Annotated[float, Field(gt=0, le=1)] = math.sqrt(0.1)
+    checkpoint_every: Positive = 18_000
+    log_every: Positive = 20
+
+    @model_validator(mode="after")
+    def _rising_steps(self) -> Self:
+        if list(self.steps) != sorted(set(self.steps)):
+            raise ValueError("steps must rise")
+        return self
+
+
+class TrainSettings(Settings):
+    """Everything that ``wtn train`` needs to know."""
+
+    classifier: Path
+    """A file made by ``wtn extract-weights``."""
+    data: DataSettings
+    backbone: BackboneSettings = BackboneSettings()
+    detector: DetectorSettings = DetectorSettings()
+    head: HeadSettings = HeadSettings()
+    optimizer: OptimizerSettings = OptimizerSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    seed: Annotated[int, Field(ge=0)] = 0
+    device: str = "auto"
+    """``auto`` takes CUDA when there is one; else ``cpu``, ``cuda``, ``cuda:1``, ..."""
+
+    @model_validator(mode="after")
+    def _groups_divide(self) -> Self:
+        hidden = self.head.hidden or self.detector.roi_width
+        grouped = self.head.transfers and self.head.hidden_norm == "group"
+        if grouped and hidden % self.head.groups:
+            raise ValueError(
+                f"head.groups ({self.head.groups}) must divide the hidden width ({hidden}: "
+                "head.hidden, or else detector.roi_width)"
+            )
+        return self
+
+    def as_toml(self) -> str:
+        """Return the settings as the text of a settings file; what is None is left out."""
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
