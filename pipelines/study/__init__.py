@@ -1,0 +1,1 @@
+"""The paper's experiments on any world: run over seeds, analysed, and set beside its figures."""
