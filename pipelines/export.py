@@ -12,10 +12,9 @@ import torch
 from pipelines.artifacts import ClassifierWeights, DetectionHead, DetectorCheckpoint
 from pipelines.data.class_choice import choose_rows
 from pipelines.errors import MismatchError
-from pipelines.models.checkpoints import BOX_LAYER, restore_class_head
+from pipelines.models.offline import head_of
 from pipelines.provenance import parent, provenance_of
 from pipelines.storage import refuse_to_replace
-from pipelines.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -69,35 +68,6 @@ def export_head(
     )
     counts = {group: chosen.groups.count(group) for group in dict.fromkeys(chosen.groups)}
     return ExportReport(output, len(chosen.vocabulary), chosen.weight.shape[1], counts, method)
-
-
-@torch.inference_mode()
-def head_of(trained: DetectorCheckpoint, classifier: ClassifierWeights) -> DetectionHead:
-    """Return the head of a classifier's classes, followed by those that have boxes only.
-
-    Of the classifier of training, seen classes take the very rows that they trained with; every
-    other class of a classifier is transferred from its row.
-    """
-    head, partition = restore_class_head(trained), trained.partition
-    own_rows = head.detection_rows()
-    weight, bias = (part.clone() for part in head.class_rows(classifier.weight))
-    if classifier is trained.classifier:
-        at, of = classifier.vocabulary.rows(partition.seen), trained.detection.rows(partition.seen)
-        weight[at], bias[at] = own_rows.weight[of], own_rows.bias[of]
-    others = [class_id for class_id in partition.other if class_id not in classifier.vocabulary]
-    own = trained.detection.rows(others)
-    vocabulary = Vocabulary(
-        classifier.vocabulary.ids + tuple(others),
-        classifier.vocabulary.names + trained.detection.subset(own).names,
-    )
-    return DetectionHead(
-        weight=torch.cat([weight, own_rows.weight[own]]),
-        bias=torch.cat([bias, own_rows.bias[own]]),
-        box_weight=trained.model[f"{BOX_LAYER}weight"],
-        box_bias=trained.model[f"{BOX_LAYER}bias"],
-        vocabulary=vocabulary,
-        groups=tuple(partition.group_of(class_id) for class_id in vocabulary.ids),
-    )
 
 
 def _check_same_space(trained: ClassifierWeights, given: ClassifierWeights, where: Path) -> None:

@@ -1,0 +1,49 @@
+"""From a trained detector to the rows of a plain detection head, for any classes.
+
+Shapes: C classifier classes, D detection classes, S seen classes, d classifier width, R RoI feature
+width.
+"""
+
+import torch
+from torch import Tensor
+
+from pipelines.artifacts import ClassifierWeights, DetectionHead, DetectorCheckpoint
+from pipelines.models.checkpoints import BOX_LAYER, restore_class_head
+from pipelines.vocabulary import Vocabulary
+
+
+@torch.inference_mode()
+def head_of(
+    trained: DetectorCheckpoint, classifier: ClassifierWeights, shares: Tensor | None = None
+) -> DetectionHead:
+    """Return the head of a classifier's classes, followed by those that have boxes only.
+
+    Of the classifier of training, seen classes take the very rows that they trained with; every
+    other class of a classifier is transferred from its row.
+
+    Args:
+        trained: The detector.
+        classifier: Rows ``[C, d]`` in the feature space of training.
+        shares: ``[C, S]`` what each class borrows from each seen class, for a method that borrows;
+            None leaves it to the method.
+    """
+    head, partition = restore_class_head(trained), trained.partition
+    own_rows = head.detection_rows()
+    weight, bias = (part.clone() for part in head.class_rows(classifier.weight, shares))
+    if classifier is trained.classifier:
+        at, of = classifier.vocabulary.rows(partition.seen), trained.detection.rows(partition.seen)
+        weight[at], bias[at] = own_rows.weight[of], own_rows.bias[of]
+    others = [class_id for class_id in partition.other if class_id not in classifier.vocabulary]
+    own = trained.detection.rows(others)
+    vocabulary = Vocabulary(
+        classifier.vocabulary.ids + tuple(others),
+        classifier.vocabulary.names + trained.detection.subset(own).names,
+    )
+    return DetectionHead(
+        weight=torch.cat([weight, own_rows.weight[own]]),
+        bias=torch.cat([bias, own_rows.bias[own]]),
+        box_weight=trained.model[f"{BOX_LAYER}weight"],
+        box_bias=trained.model[f"{BOX_LAYER}bias"],
+        vocabulary=vocabulary,
+        groups=tuple(partition.group_of(class_id) for class_id in vocabulary.ids),
+    )
