@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from pipelines.errors import ArtifactError
+from pipelines.errors import ArtifactError, MismatchError
 from pipelines.provenance import Provenance
 from pipelines.storage import (
     expect_shape,
@@ -153,13 +153,15 @@ class DetectionHead:
     """The rows of a plain Faster R-CNN head: ``score = sigmoid(x @ weight.T + bias)``.
 
     Args:
-        weight: ``[K, R]`` float32.
+        weight: ``[K, R]`` float32; with a projection ``[K, d]``.
         bias: ``[K]`` float32.
         box_weight: ``[4, R]`` float32, shared by all classes.
         box_bias: ``[4]`` float32.
         vocabulary: The K classes, in row order.
         groups: ``seen``, ``other`` or ``novel`` for each class.
         provenance: The checkpoint, and the classifier file when another was given.
+        projection: ``[d, R]`` for the one method whose features are projected and brought to length
+            1 before they meet the rows (ZSD): a head in memory, which no file holds. Else None.
     """
 
     FORMAT: ClassVar[str] = "wtn.detection-head"
@@ -173,6 +175,7 @@ class DetectionHead:
     vocabulary: Vocabulary
     groups: tuple[str, ...]
     provenance: Provenance = field(default_factory=dict)
+    projection: Tensor | None = None
 
     def subset(self, rows: Sequence[int]) -> "DetectionHead":
         """Return the head of some of its classes."""
@@ -192,7 +195,18 @@ class DetectionHead:
         return next((str(p["sha256"]) for p in parents if p["role"] == "checkpoint"), "")
 
     def save(self, path: Path) -> None:
-        """Write the artifact atomically."""
+        """Write the artifact atomically.
+
+        Raises:
+            MismatchError: If there is a projection: then no plain head scores like this one.
+        """
+        if self.projection is not None:
+            raise MismatchError(
+                "zsd normalises the features before they meet the class rows, so no matrix and "
+                "bias of a plain head score as it does",
+                mend="Evaluate the checkpoint as it is, without a head: wtn evaluate --checkpoint "
+                "CHECKPOINT ...",
+            )
         tensors = {
             "cls_score.weight": self.weight,
             "cls_score.bias": self.bias,

@@ -72,10 +72,12 @@ def load_detector(checkpoint: Path, head: DetectionHead) -> GeneralizedRCNN:
 def restore_detector(checkpoint: DetectorCheckpoint, head: DetectionHead) -> GeneralizedRCNN:
     """Return the plain detector of an exported head, in evaluation mode."""
     settings = _settings(checkpoint)
-    fixed = FixedHead(head.weight, head.bias)
+    fixed = FixedHead(head.weight, head.bias, head.projection)
     model = build_detector(settings.backbone, settings.detector, fixed, _NO_TABLES)
     state = {n: t for n, t in checkpoint.model.items() if not n.startswith(CLASS_HEAD)}
     state |= {f"{CLASS_HEAD}weight": head.weight, f"{CLASS_HEAD}bias": head.bias}
+    if head.projection is not None:
+        state[f"{CLASS_HEAD}projection"] = head.projection
     state |= {f"{BOX_LAYER}weight": head.box_weight, f"{BOX_LAYER}bias": head.box_bias}
     _load(model, state)
     return model.eval()

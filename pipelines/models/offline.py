@@ -46,4 +46,5 @@ def head_of(
         box_bias=trained.model[f"{BOX_LAYER}bias"],
         vocabulary=vocabulary,
         groups=tuple(partition.group_of(class_id) for class_id in vocabulary.ids),
+        projection=None if head.projection is None else head.projection.detach(),
     )
