@@ -53,6 +53,15 @@ class ShapesSplit:
     boxes: Path
     labels: Path
 
+    @classmethod
+    def at(cls, folder: Path, name: str) -> "ShapesSplit":
+        """Return the files of a split in a folder, written or not."""
+        return cls(
+            images=folder / f"{name}.zip",
+            boxes=folder / f"{name}-annotations-bbox.csv",
+            labels=folder / f"{name}-annotations-human-imagelabels.csv",
+        )
+
 
 @dataclass(frozen=True)
 class ShapesWorld:
@@ -65,6 +74,19 @@ class ShapesWorld:
     train: ShapesSplit
     val_seen: ShapesSplit
     val_novel: ShapesSplit
+
+    @classmethod
+    def at(cls, folder: Path) -> "ShapesWorld":
+        """Return the files of the world in a folder, written or not."""
+        return cls(
+            classes=folder / "classes.csv",
+            seen_classes=folder / "seen-classes.csv",
+            hierarchy=folder / "hierarchy.json",
+            crops=folder / "crops.safetensors",
+            train=ShapesSplit.at(folder, "train"),
+            val_seen=ShapesSplit.at(folder, "val-seen"),
+            val_novel=ShapesSplit.at(folder, "val-novel"),
+        )
 
 
 def write_shapes_world(folder: Path, settings: ShapesSettings) -> ShapesWorld:
@@ -83,33 +105,28 @@ def write_shapes_world(folder: Path, settings: ShapesSettings) -> ShapesWorld:
         raise DatasetError(
             f"cannot make the folder ({error.strerror})", where=folder, mend="Name another one."
         ) from error
-    vocabulary = shapes_vocabulary()
+    vocabulary, world = shapes_vocabulary(), ShapesWorld.at(folder)
     seen = choose_seen(settings.num_seen, _stream(settings, CHOICE))
     novel = np.setdiff1d(np.arange(NUM_CLASSES), seen)
-    hierarchy = folder / "hierarchy.json"
-    hierarchy.write_text(json.dumps(shapes_hierarchy(), indent=1))
-    return ShapesWorld(
-        classes=_write_classes(folder / "classes.csv", vocabulary),
-        seen_classes=_write_classes(folder / "seen-classes.csv", vocabulary.subset(seen.tolist())),
-        hierarchy=hierarchy,
-        crops=_write_crops(folder / "crops.safetensors", settings),
-        train=_write_split(folder, "train", seen, settings.num_train, TRAIN, settings),
-        val_seen=_write_split(folder, "val-seen", seen, settings.num_val_seen, VAL_SEEN, settings),
-        val_novel=_write_split(
-            folder, "val-novel", novel, settings.num_val_novel, VAL_NOVEL, settings
-        ),
-    )
+    world.hierarchy.write_text(json.dumps(shapes_hierarchy(), indent=1))
+    _write_classes(world.classes, vocabulary)
+    _write_classes(world.seen_classes, vocabulary.subset(seen.tolist()))
+    _write_crops(world.crops, settings)
+    _write_split(world.train, seen, settings.num_train, TRAIN, settings)
+    _write_split(world.val_seen, seen, settings.num_val_seen, VAL_SEEN, settings)
+    _write_split(world.val_novel, novel, settings.num_val_novel, VAL_NOVEL, settings)
+    return world
 
 
 def _stream(settings: ShapesSettings, *key: int) -> np.random.Generator:
     return np.random.default_rng((settings.seed, *key))
 
 
-def _write_classes(path: Path, classes: Vocabulary) -> Path:
-    return _write_csv(path, CLASS_COLUMNS, zip(classes.ids, classes.names, strict=True))
+def _write_classes(path: Path, classes: Vocabulary) -> None:
+    _write_csv(path, CLASS_COLUMNS, zip(classes.ids, classes.names, strict=True))
 
 
-def _write_crops(path: Path, settings: ShapesSettings) -> Path:
+def _write_crops(path: Path, settings: ShapesSettings) -> None:
     """Write crops sorted by class: ``images`` uint8 ``[n, s, s, 3]``, ``labels`` int64 ``[n]``.
 
     ``attributes`` int64 ``[n, 3]`` are the positions of the shape, the colour and the pattern.
@@ -127,24 +144,17 @@ def _write_crops(path: Path, settings: ShapesSettings) -> Path:
     }
     with atomic_path(path) as temporary:
         save_file(tensors, temporary)
-    return path
 
 
 def _write_split(
-    folder: Path,
-    name: str,
+    split: ShapesSplit,
     classes: NDArray[np.int64],
     num_scenes: int,
     stream: int,
     settings: ShapesSettings,
-) -> ShapesSplit:
+) -> None:
     """Write the scenes of ``classes`` and their annotations."""
-    ids = shapes_vocabulary().ids
-    split = ShapesSplit(
-        images=folder / f"{name}.zip",
-        boxes=folder / f"{name}-annotations-bbox.csv",
-        labels=folder / f"{name}-annotations-human-imagelabels.csv",
-    )
+    ids, name = shapes_vocabulary().ids, split.images.stem
     box_rows: list[Sequence[object]] = []
     label_rows: list[Sequence[object]] = []
     with zipfile.ZipFile(split.images, "w") as archive:
@@ -161,7 +171,6 @@ def _write_split(
                 ]
     _write_csv(split.boxes, BOX_COLUMNS, box_rows)
     _write_csv(split.labels, LABEL_COLUMNS, label_rows)
-    return split
 
 
 def _box_row(image_id: str, class_id: str, box: SceneBox) -> Sequence[object]:
@@ -194,9 +203,8 @@ def _add_jpeg(archive: zipfile.ZipFile, name: str, image: NDArray[np.uint8]) -> 
     archive.writestr(zipfile.ZipInfo(name), buffer.getvalue())
 
 
-def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
+def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)
-    return path

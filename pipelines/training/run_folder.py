@@ -15,6 +15,7 @@ from pipelines.vocabulary import Vocabulary
 
 CHECKPOINT = "checkpoint.safetensors"
 PREVIOUS = "previous-checkpoint.safetensors"
+METRICS = "metrics.jsonl"
 
 
 class RunFolder:
@@ -38,7 +39,7 @@ class RunFolder:
     ) -> None:
         self._classifier, self._detection, self._provenance = classifier, detection, provenance
         self._config = settings.model_dump(mode="json", exclude_none=True)
-        self._metrics = folder / "metrics.jsonl"
+        self._metrics = folder / METRICS
         self.checkpoint = folder / CHECKPOINT
         self._folder, self._settings = folder, settings
 

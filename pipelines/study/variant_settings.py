@@ -1,0 +1,74 @@
+"""The training settings of a row of a study, and the classifier files that it needs."""
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipelines.artifacts import ClassifierWeights
+from pipelines.config import TrainSettings, validate_settings
+from pipelines.errors import ConfigError
+from pipelines.provenance import parent, provenance_of
+from pipelines.study.variants import Variant
+from pipelines.study.worlds import World
+
+SPREAD_SEED = 0  # of the factors that spread the lengths of the rows
+
+
+def variant_settings(
+    variant: Variant, world: World, folder: Path, seed: int, device: str
+) -> TrainSettings:
+    """Return the settings of a variant's training.
+
+    Args:
+        variant: The row.
+        world: Its settings are the base.
+        folder: Where a changed classifier file is written, if the row needs one.
+        seed: Of the training.
+        device: Of the training.
+
+    Raises:
+        ConfigError: If the world has no word vectors and the row needs them, or for bad settings.
+    """
+    tree: dict[str, Any] = copy.deepcopy(dict(world.settings)) | {"seed": seed, "device": device}
+    for key, value in variant.settings.items():
+        group, name = key.split(".")
+        tree.setdefault(group, {})[name] = value
+    if variant.hidden_share != 1:
+        tree["head"]["hidden"] = round(tree["detector"]["roi_width"] * variant.hidden_share)
+    if variant.words:
+        tree["classifier"] = _words(world)
+    if variant.row_spread != 1:
+        tree["classifier"] = _spread_rows(Path(tree["classifier"]), folder, variant.row_spread)
+    _lengthen(tree["schedule"], variant.length)
+    return validate_settings(tree)
+
+
+def _words(world: World) -> Path:
+    if world.words is None:
+        raise ConfigError(
+            "the world has no word vectors",
+            mend="Give --words (made by wtn extract-weights), or leave out the row.",
+        )
+    return world.words
+
+
+def _spread_rows(classifier: Path, folder: Path, spread: float) -> Path:
+    """Write the classifier with rows of widely different lengths; directions stay."""
+    output = folder / f"classifier-spread-{spread:g}.safetensors"
+    rows = ClassifierWeights.load(classifier)
+    generator = torch.Generator().manual_seed(SPREAD_SEED)
+    exponents = torch.rand(len(rows.weight), 1, generator=generator)
+    exponents = (exponents - exponents.min()) / (exponents.max() - exponents.min()) - 0.5
+    provenance = provenance_of(parent("classifier", classifier, rows.provenance), spread=spread)
+    replace(rows, weight=rows.weight * spread**exponents, provenance=provenance).save(output)
+    return output
+
+
+def _lengthen(schedule: dict[str, Any], factor: float) -> None:
+    """Stretch the schedule, its warm-up and its steps."""
+    for key in ("iterations", "warmup_iterations"):
+        schedule[key] = round(schedule[key] * factor)
+    schedule["steps"] = tuple(round(step * factor) for step in schedule["steps"])
