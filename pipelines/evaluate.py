@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
-from pipelines.artifacts import DetectionHead
 from pipelines.config import Metric
 from pipelines.data.annotation_files import load_annotations
 from pipelines.data.annotations import Annotations
@@ -34,6 +33,7 @@ from pipelines.metrics.report import EvaluateReport
 from pipelines.metrics.scorer import PLAIN_SCORING, Scoring
 from pipelines.models.checkpoints import load_detector
 from pipelines.models.inference import ImageDetections, detect
+from pipelines.models.offline import load_head
 from pipelines.storage import refuse_to_replace
 
 Progress = Callable[[int, int], None]
@@ -94,7 +94,7 @@ class GroundTruthFiles:
 
 def evaluate_detector(
     checkpoint: Path,
-    head: Path,
+    head: Path | None,
     images: Sequence[Path],
     truth: GroundTruthFiles,
     *,
@@ -108,7 +108,8 @@ def evaluate_detector(
 
     Args:
         checkpoint: A trained detector.
-        head: Exported from it.
+        head: Exported from it; None computes that of all classes of its classifier, which serves
+            every method, also the one that no head file serves (``zsd``).
         images: Folders or archives; none if the ground truth is an index that knows its images.
         truth: The annotation files.
         scoring: What is detected and scored, and how; classes that are left out do not compete. By
@@ -125,7 +126,7 @@ def evaluate_detector(
     """
     if predictions is not None:
         refuse_to_replace(predictions, [checkpoint, head, *images, *truth.paths])
-    full = DetectionHead.load(head)
+    full = load_head(checkpoint, head)
     rows = choose_rows(scoring.classes or "all", full.vocabulary, full.groups)
     annotations = truth.load()
     evaluated = classes_of_head(full, rows, annotations)

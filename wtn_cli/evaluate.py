@@ -64,8 +64,8 @@ def evaluate(
 ) -> None:
     """Compute AP50 by class, and its mean over seen, novel and other classes.
 
-    Example: `wtn evaluate --checkpoint run/checkpoint.safetensors --head head.safetensors
-    --images val.zip --boxes val-boxes.csv --per-class ap.csv`
+    Example: `wtn evaluate --checkpoint run/checkpoint.safetensors --images val.zip
+    --boxes val-boxes.csv --per-class ap.csv`
 
     Example: `wtn evaluate --predictions predictions.csv --boxes val-boxes.csv
     --image-labels val-labels.csv --json`
@@ -95,7 +95,8 @@ def evaluate(
     else:
         with console.progress("detect") as bar:
             report = evaluate_detector(
-                *checks.required(images, checkpoint=checkpoint, head=head),
+                checks.required(checkpoint, images),
+                head,
                 images or (),
                 truth,
                 scoring=scoring,

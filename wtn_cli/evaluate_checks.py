@@ -63,13 +63,11 @@ def refuse_mixed(
         )
 
 
-def required(images: list[Path] | None, **files: Path | None) -> tuple[Path, Path]:
-    """Return the checkpoint and the head; images alone may be missing, an index knows them."""
-    missing = [f"--{name}" for name, file in files.items() if file is None]
-    if missing:
+def required(checkpoint: Path | None, images: Sequence[Path] | None) -> Path:
+    """Return the checkpoint; images alone may be missing, an index knows them."""
+    if checkpoint is None:
         raise ConfigError(
-            f"{', '.join([*missing, *['--images'] * (not images)])} missing",
-            mend="Give --checkpoint, --head and --images, or --predictions.",
+            f"--checkpoint{'' if images else ', --images'} missing",
+            mend="Give --checkpoint and --images, or --predictions.",
         )
-    checkpoint, head = (file for file in files.values() if file is not None)
-    return checkpoint, head
+    return checkpoint

@@ -40,7 +40,8 @@ Head = Annotated[
     Path | None,
     typer.Option(
         rich_help_panel=DETECTOR,
-        help="Made by: wtn export-head; beside --predictions it tells the groups.",
+        help="Made by: wtn export-head; else computed from the checkpoint. Beside --predictions "
+        "it tells the groups.",
     ),
 ]
 Images = Annotated[

@@ -10,6 +10,17 @@ Method = Literal["faster-rcnn", "lsda", "zsd", "wtn", "wtn+", "ae-wtn"]
 Norm = Literal["none", "group", "batch"]
 RowSpaceName = Literal["raw", "standardized", "normalized"]
 
+TRANSFERS: tuple[Method, ...] = ("wtn", "wtn+", "ae-wtn")
+_OF_TRANSFERS = ("input_norm", "norm", "negative_slope", "zero_gamma", "initialization", "dropout",
+                 "activity", "activity_reduction", "bias")  # fmt: skip
+_OF_AE_WTN = ("alpha", "reconstruction", "reconstructed")
+USED_BY: dict[str, tuple[Method, ...]] = {
+    **dict.fromkeys(_OF_TRANSFERS, TRANSFERS),
+    **dict.fromkeys(_OF_AE_WTN, ("ae-wtn",)),
+}
+"""The methods that use a setting of the head, where not all do. Sizes (``hidden``, ``groups``) and
+the tables that are named after a method may stand in a settings file that all methods share."""
+
 
 class NeighborSettings(Settings):
     """Which seen classes a class without boxes borrows from, and in which shares."""
@@ -26,8 +37,6 @@ class NeighborSettings(Settings):
     proxy of visual similarity."""
     temperature: AboveZero = 0.1
     """Of the softmax."""
-    transfer_bias: bool = True
-    """Borrow the bias too; without it a class takes the mean bias of the seen classes."""
 
 
 class LSDASettings(Settings):
@@ -96,7 +105,7 @@ class HeadSettings(Settings):
     @property
     def transfers(self) -> bool:
         """Whether a network transfers the rows."""
-        return self.method in ("wtn", "wtn+", "ae-wtn")
+        return self.method in TRANSFERS
 
     @property
     def standardizes(self) -> bool:
@@ -107,6 +116,17 @@ class HeadSettings(Settings):
     def hidden_norm(self) -> Norm:
         """The normalisation of the transfer network's hidden layer."""
         return self.norm or ("none" if self.method == "wtn" else "group")
+
+    @model_validator(mode="after")
+    def _no_idle_setting(self) -> Self:
+        for name, methods in USED_BY.items():
+            changed = getattr(self, name) != type(self).model_fields[name].default
+            if changed and self.method not in methods:
+                raise ValueError(
+                    f"{name} changes nothing in {self.method}, only in {', '.join(methods)}; "
+                    "leave it out"
+                )
+        return self
 
     @model_validator(mode="after")
     def _differentiable_start(self) -> Self:

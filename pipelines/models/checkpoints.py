@@ -47,11 +47,11 @@ def restore_class_head(checkpoint: DetectorCheckpoint) -> ClassWeightHead:
 
 
 def load_detector(checkpoint: Path, head: DetectionHead) -> GeneralizedRCNN:
-    """Read a checkpoint and return the plain detector of a head exported from it.
+    """Read a checkpoint and return the plain detector of a head made from it.
 
     Args:
         checkpoint: Made by training.
-        head: Exported from this very checkpoint; all its classes, or some.
+        head: Exported from this very checkpoint, or computed in memory; all its classes, or some.
 
     Raises:
         MismatchError: If the head is another checkpoint's.
@@ -64,7 +64,7 @@ def load_detector(checkpoint: Path, head: DetectionHead) -> GeneralizedRCNN:
             "the head was exported from another checkpoint (SHA-256 "
             f"{head.checkpoint_sha256[:12]}, not {digest[:12]})",
             where=checkpoint,
-            mend=f"Export one from it: wtn export-head {checkpoint} -o head.safetensors",
+            mend=_mend_of_foreign_head(checkpoint, str(loaded.config["head"]["method"])),
         )
     return restore_detector(loaded, head)
 
@@ -81,6 +81,15 @@ def restore_detector(checkpoint: DetectorCheckpoint, head: DetectionHead) -> Gen
     state |= {f"{BOX_LAYER}weight": head.box_weight, f"{BOX_LAYER}bias": head.box_bias}
     _load(model, state)
     return model.eval()
+
+
+def _mend_of_foreign_head(checkpoint: Path, method: str) -> str:
+    if method == "zsd":
+        return (
+            "No head file serves zsd, which normalises the features; evaluate the checkpoint as it "
+            f"is: wtn evaluate --checkpoint {checkpoint} ..."
+        )
+    return f"Export one from it: wtn export-head {checkpoint} -o head.safetensors"
 
 
 def _settings(checkpoint: DetectorCheckpoint) -> TrainSettings:

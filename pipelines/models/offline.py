@@ -4,12 +4,28 @@ Shapes: C classifier classes, D detection classes, S seen classes, d classifier 
 width.
 """
 
+from dataclasses import replace
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
 from pipelines.artifacts import ClassifierWeights, DetectionHead, DetectorCheckpoint
 from pipelines.models.checkpoints import BOX_LAYER, restore_class_head
+from pipelines.provenance import parent, provenance_of
 from pipelines.vocabulary import Vocabulary
+
+
+def load_head(checkpoint: Path, head: Path | None = None) -> DetectionHead:
+    """Read a head file, or compute the head of a checkpoint for the classifier of training.
+
+    A computed head belongs to its checkpoint as an exported one does, and serves every method.
+    """
+    if head is not None:
+        return DetectionHead.load(head)
+    trained = DetectorCheckpoint.load(checkpoint)
+    made_from = provenance_of(parent("checkpoint", checkpoint, trained.provenance))
+    return replace(head_of(trained, trained.classifier), provenance=made_from)
 
 
 @torch.inference_mode()

@@ -82,10 +82,7 @@ class WeightTransferHead(SeenAndOtherHead):
         logits = score(x, self.with_other(self._seen_class_rows(encoded)))
         found = {"loss_classifier": classification_loss(logits, labels, tables)}
         if settings.method == "ae-wtn":
-            target = self._rows if self._encodes_all else self._rows[self._seen_rows]
-            decoded = self.transfer["decoder"](encoded.rows)
-            loss = reconstruction_loss(decoded, target, settings.reconstruction)
-            found["loss_reconstruction"] = settings.alpha * loss
+            found["loss_reconstruction"] = settings.alpha * self._reconstruction_loss(encoded.rows)
         if settings.activity:
             loss = activity_loss(self._seen(encoded.hidden), settings.activity_reduction)
             found["loss_activity"] = settings.activity * loss
@@ -113,6 +110,13 @@ class WeightTransferHead(SeenAndOtherHead):
             self._rows if self._encodes_all else self._rows[self._seen_rows]
         )
         return Encoded(hidden, self._encoder.project(hidden))
+
+    def _reconstruction_loss(self, encoded: Tensor) -> Tensor:
+        target = self._rows
+        if self._settings.reconstructed == "seen":
+            encoded, target = self._seen(encoded), target[self._seen_rows]
+        decoded = self.transfer["decoder"](encoded)
+        return reconstruction_loss(decoded, target, self._settings.reconstruction)
 
     def _seen(self, encoded: Tensor) -> Tensor:
         return encoded[self._seen_rows] if self._encodes_all else encoded
