@@ -4,17 +4,26 @@ Shapes: C classifier classes, D detection classes, K chosen classes, d classifie
 feature width.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from pipelines.artifacts import ClassifierWeights, DetectionHead, DetectorCheckpoint
+from pipelines.artifacts import ClassifierWeights, DetectorCheckpoint
+from pipelines.class_similarity import ClassSimilarity
+from pipelines.config import NeighborSettings
 from pipelines.data.class_choice import choose_rows
-from pipelines.errors import MismatchError
+from pipelines.data.neighbor_sources import NeighborSources
+from pipelines.errors import ConfigError, MismatchError
+from pipelines.models.borrowing import Borrowing, borrow, borrows
 from pipelines.models.offline import head_of
 from pipelines.provenance import parent, provenance_of
 from pipelines.storage import refuse_to_replace
+from pipelines.vocabulary import Vocabulary
+
+_NAMED = 3  # classes, in a message
 
 
 @dataclass(frozen=True)
@@ -27,6 +36,8 @@ class ExportReport:
         width: R.
         groups: Number of classes in each group.
         method: The rule that made the rows.
+        borrowed: How many classes without boxes borrow from neighbours of a ``table``, by the looks
+            of ``images``, or by classifier ``rows``; empty if the method borrows nothing.
     """
 
     head: Path
@@ -34,12 +45,24 @@ class ExportReport:
     width: int
     groups: dict[str, int]
     method: str
+    borrowed: dict[str, int]
 
 
 def export_head(
-    checkpoint: Path, output: Path, *, classes: str = "all", classifier: Path | None = None
+    checkpoint: Path,
+    output: Path,
+    *,
+    classes: str = "all",
+    classifier: Path | None = None,
+    neighbors: NeighborSettings | None = None,
+    neighbor_table: Path | None = None,
+    neighbor_classes: Path | None = None,
+    similarity: Path | None = None,
 ) -> ExportReport:
     """Write a head of one matrix, one bias and one box layer.
+
+    The neighbours are those that a class without boxes borrows from, in the methods that borrow
+    (``faster-rcnn`` and ``lsda``); without a word about them they follow the method.
 
     Args:
         checkpoint: A trained detector.
@@ -47,27 +70,93 @@ def export_head(
         classes: ``all``, ``seen``, ``novel``, ``other``, ``detection``, or a class file.
         classifier: Take the rows from this file instead of the one used in training; it must be of
             the same feature space. They are standardised with the statistics of training.
+        neighbors: How classifier rows are compared, and how many neighbours lend.
+        neighbor_table: CSV of the neighbours of some classes, see
+            :mod:`pipelines.data.neighbor_table`; other classes have computed ones.
+        neighbor_classes: The class file that a table of the official release counts rows of.
+        similarity: Made by ``wtn similarity``: classes borrow in proportion to it. Every chosen
+            class must have had images, unless ``neighbors`` ask for softmax weights, which are the
+            weights-only proxy of such a similarity and serve the others.
 
     Raises:
-        MismatchError: If a class is unknown, or the classifier is of another width or space.
+        ConfigError: If neighbours are given to a method that borrows nothing, or contradict each
+            other; or if the method's head is not a plain one.
+        MismatchError: If a class is unknown, a class to borrow for had no image, or the classifier
+            is of another width or space.
+        DatasetError: If the table is bad.
         ArtifactError: If a file is bad.
     """
-    refuse_to_replace(output, [checkpoint, classifier])
+    sources = NeighborSources(neighbors, neighbor_table, neighbor_classes, similarity)
+    sources.refuse_contradictions()
+    refuse_to_replace(output, [checkpoint, classifier, *sources.files.values()])
     trained = DetectorCheckpoint.load(checkpoint)
+    method = str(trained.config["head"]["method"])
     parents = [parent("checkpoint", checkpoint, trained.provenance)]
     rows = trained.classifier
     if classifier is not None:
         rows = ClassifierWeights.load(classifier)
         _check_same_space(trained.classifier, rows, classifier)
         parents.append(parent("classifier", classifier, rows.provenance))
-    full = head_of(trained, rows)
-    chosen = full.subset(choose_rows(classes, full.vocabulary, full.groups))
-    method = str(trained.config["head"]["method"])
-    DetectionHead(**vars(chosen) | {"provenance": provenance_of(*parents, method=method)}).save(
-        output
-    )
-    counts = {group: chosen.groups.count(group) for group in dict.fromkeys(chosen.groups)}
-    return ExportReport(output, len(chosen.vocabulary), chosen.weight.shape[1], counts, method)
+    borrowing = _borrow(trained, rows, sources, checkpoint)
+    full = head_of(trained, rows, borrowing.shares if borrowing else None)
+    chosen = choose_rows(classes, full.vocabulary, full.groups)
+    facts: dict[str, Any] = {"method": method}
+    borrowed: dict[str, int] = {}
+    if borrowing is not None:
+        borrowed = _count_rules(borrowing, rows.vocabulary, chosen, sources)
+        facts |= {"borrowed": borrowed, "neighbors": borrowing.neighbors.model_dump()}
+        parents += [parent(role, path) for role, path in sources.files.items()]
+    head = replace(full.subset(chosen), provenance=provenance_of(*parents, **facts))
+    head.save(output)
+    groups = {group: head.groups.count(group) for group in dict.fromkeys(head.groups)}
+    return ExportReport(output, len(chosen), head.weight.shape[1], groups, method, borrowed)
+
+
+def _borrow(
+    trained: DetectorCheckpoint,
+    rows: ClassifierWeights,
+    sources: NeighborSources,
+    checkpoint: Path,
+) -> Borrowing | None:
+    """Return what the classes of a classifier borrow, or None for a method that borrows nothing."""
+    if not borrows(trained):
+        if sources.settings or sources.files:
+            method = trained.config["head"]["method"]
+            raise ConfigError(
+                f"neighbours are given, but {method} borrows nothing: it makes the row of every "
+                "class from its classifier row",
+                where=checkpoint,
+                mend="Leave the options about neighbours out.",
+            )
+        return None
+    named = sources.read_table(rows.vocabulary, trained.partition.seen)
+    similarity = ClassSimilarity.load(sources.similarity) if sources.similarity else None
+    try:
+        return borrow(trained, rows, sources.settings, named=named, similarity=similarity)
+    except MismatchError as error:
+        raise MismatchError(
+            f"the similarity lacks a seen class: {error.what}",
+            where=sources.similarity,
+            mend="Make it with a classifier that knows all classes of the detector.",
+        ) from error
+
+
+def _count_rules(
+    borrowing: Borrowing, classifier: Vocabulary, chosen: Sequence[int], sources: NeighborSources
+) -> dict[str, int]:
+    """Return by how many chosen classes each rule was used; refuse a rule nobody asked for."""
+    of_classifier = [row for row in chosen if row < len(classifier)]  # the rest have boxes only
+    unseen = [row for row in of_classifier if borrowing.judged_by[row] == "rows"]
+    if unseen and sources.similarity and borrowing.neighbors.weights != "softmax":
+        names = ", ".join(classifier.names[row] for row in unseen[:_NAMED])
+        more = f" and {len(unseen) - _NAMED} more" if len(unseen) > _NAMED else ""
+        raise MismatchError(
+            f"no image of {names}{more} looked like a seen class",
+            where=sources.similarity,
+            mend="Choose the other classes with --classes, or let these borrow by their classifier "
+            "rows, which is a proxy: --neighbor-weights softmax.",
+        )
+    return borrowing.counts(of_classifier)
 
 
 def _check_same_space(trained: ClassifierWeights, given: ClassifierWeights, where: Path) -> None:

@@ -1,12 +1,15 @@
 """``wtn export-head``: classifier rows become the rows of a plain Faster R-CNN head."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
+from pipelines.config import NeighborSettings
 from wtn_cli import console
 from wtn_cli.options import AsJson, Classes
+
+NEIGHBORS = "Classes without boxes (faster-rcnn and lsda only)"
 
 
 def export_head(
@@ -21,6 +24,62 @@ def export_head(
         Path | None,
         typer.Option(help="Rows of another file in the same feature space, such as new classes."),
     ] = None,
+    neighbors: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="How many seen classes each borrows from: by default 1 (faster-rcnn) or 10 "
+            "(lsda), and all with softmax weights or --similarity.",
+            rich_help_panel=NEIGHBORS,
+        ),
+    ] = None,
+    neighbor_metric: Annotated[
+        Literal["cosine", "l2"] | None,
+        typer.Option(help="How classifier rows are compared.", rich_help_panel=NEIGHBORS),
+    ] = None,
+    neighbor_rows: Annotated[
+        Literal["raw", "standardized", "normalized"] | None,
+        typer.Option(
+            help="What is compared: rows as they are, standardised per channel, or of length 1.",
+            rich_help_panel=NEIGHBORS,
+        ),
+    ] = None,
+    neighbor_weights: Annotated[
+        Literal["uniform", "softmax"] | None,
+        typer.Option(
+            help="softmax: in proportion to exp(similarity / temperature), a proxy of visual "
+            "similarity that looks at no image. With --similarity: for classes without images.",
+            rich_help_panel=NEIGHBORS,
+        ),
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(min=1e-6, help="Of the softmax [default: 0.1].", rich_help_panel=NEIGHBORS),
+    ] = None,
+    neighbor_table: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV of LabelName,NeighborName, or a novel class file of the official release; "
+            "other classes have computed neighbours.",
+            rich_help_panel=NEIGHBORS,
+        ),
+    ] = None,
+    neighbor_classes: Annotated[
+        Path | None,
+        typer.Option(
+            help="The class file whose rows clsnet_ind_common counts: "
+            "challenge-2018-class-descriptions-new.csv.",
+            rich_help_panel=NEIGHBORS,
+        ),
+    ] = None,
+    similarity: Annotated[
+        Path | None,
+        typer.Option(
+            help="Borrow in proportion to how images look to the classifier; made by: "
+            "wtn similarity",
+            rich_help_panel=NEIGHBORS,
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Export one detection row for every class, offline: a matrix, a bias and a box layer.
@@ -29,16 +88,40 @@ def export_head(
     """
     from pipelines.export import export_head  # imports torch, so only when it runs
 
-    report = export_head(checkpoint, output, classes=classes, classifier=classifier)
+    given = {
+        "count": neighbors,
+        "metric": neighbor_metric,
+        "rows": neighbor_rows,
+        "weights": neighbor_weights,
+        "temperature": temperature,
+    }
+    report = export_head(
+        checkpoint,
+        output,
+        classes=classes,
+        classifier=classifier,
+        neighbors=_settings(given),
+        neighbor_table=neighbor_table,
+        neighbor_classes=neighbor_classes,
+        similarity=similarity,
+    )
     if as_json:
         console.emit_json(report)
         return
     groups = ", ".join(f"{count} {group}" for group, count in report.groups.items())
+    borrowed = ", ".join(f"{count} by {rule}" for rule, count in report.borrowed.items())
     console.show_facts(
         f"{report.head}",
         {
             "classes K": f"{report.classes} ({groups})",
             "width R": report.width,
             "method": report.method,
+            "neighbours": borrowed or "-",
         },
     )
+
+
+def _settings(given: dict[str, Any]) -> NeighborSettings | None:
+    """Return the settings of the flags that were given, or None if none was."""
+    chosen = {key: value for key, value in given.items() if value is not None}
+    return NeighborSettings(**chosen) if chosen else None

@@ -3,12 +3,18 @@
 Shapes: C classifier classes, S seen classes, K any number of classes, d classifier width.
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipelines.config import NeighborSettings, RowSpaceName
+from pipelines.config import Method, NeighborSettings, RowSpaceName
 from pipelines.models.wtn import Standardization
+
+DEFAULT_COUNTS: Mapping[Method, int] = {"faster-rcnn": 1, "lsda": 10}
+"""How many neighbours lend to a class, in the methods that borrow. The first is the "NN" of Kuen
+et al.; for LSDA neither Hoffman et al. nor Kuen et al. say what theirs was."""
 
 
 class RowSpace(nn.Module):
@@ -45,17 +51,35 @@ def neighbor_shares(
     """
     space = RowSpace(settings.rows, all_rows)
     similarity = similarities(space(rows), space(all_rows[seen_rows]), settings.metric)
-    count = min(settings.count or len(seen_rows), len(seen_rows))
-    best, nearest = similarity.topk(count, dim=1)
+    best, nearest = _most_similar(similarity, settings.count)
     if settings.weights == "softmax":
         share = F.softmax(best / settings.temperature, dim=1)
     else:
-        share = torch.full_like(best, 1 / count)
+        share = torch.full_like(best, 1 / best.shape[1])
     return torch.zeros_like(similarity).scatter_(1, nearest, share)
+
+
+def visual_shares(probabilities: Tensor, count: int | None) -> Tensor:
+    """Return ``[K, S]`` shares in proportion to a visual similarity (Tang et al., CVPR 2016).
+
+    Args:
+        probabilities: ``[K, S]`` mean probability of each seen class over the images of each class;
+            a row whose sum is 0 stays 0.
+        count: Only so many of the most similar seen classes lend; None means all S.
+    """
+    best, nearest = _most_similar(probabilities, count)
+    share = F.normalize(best, p=1, dim=1)
+    return torch.zeros_like(probabilities).scatter_(1, nearest, share)
+
+
+def _most_similar(similarity: Tensor, count: int | None) -> tuple[Tensor, Tensor]:
+    """Return the highest values of each row and where they are; the first wins a tie."""
+    ordered, places = similarity.sort(dim=1, descending=True, stable=True)
+    return ordered[:, :count], places[:, :count]
 
 
 def similarities(rows: Tensor, others: Tensor, metric: str) -> Tensor:
     """Return ``[K, S]`` cosines, or negative Euclidean distances, of two sets of rows."""
     if metric == "l2":
-        return -torch.cdist(rows, others)
+        return -torch.cdist(rows, others, compute_mode="donot_use_mm_for_euclid_dist")
     return F.normalize(rows, dim=1) @ F.normalize(others, dim=1).T

@@ -6,7 +6,7 @@ the rest of D ("other"), K any number of classes, d classifier width, R RoI feat
 
 import math
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -44,12 +44,9 @@ class ClassWeightHead(nn.Module, ABC):
     Training, export and evaluation do not know which method they serve: they see this class.
 
     Attributes:
-        borrows: Whether a class without boxes takes from its nearest seen classes.
         projection: ``[P, R]`` if features are projected and brought to length 1 before they meet
             the rows, which then are ``[K, P]``: no plain head expresses that. Else None.
     """
-
-    borrows: ClassVar[bool] = False
 
     @property
     def projection(self) -> Tensor | None:

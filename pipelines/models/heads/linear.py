@@ -3,13 +3,11 @@
 Shapes: S seen classes, K any number of classes, d classifier width, R RoI feature width.
 """
 
-from typing import ClassVar
-
 from torch import Tensor
 
 from pipelines.config import NeighborSettings
 from pipelines.models.heads.base import ClassRows, ClassRowSource, ClassWeightHead, prior_linear
-from pipelines.models.neighbors import neighbor_shares
+from pipelines.models.neighbors import DEFAULT_COUNTS, neighbor_shares
 
 
 class LinearHead(ClassWeightHead):
@@ -24,7 +22,6 @@ class LinearHead(ClassWeightHead):
         prior: Score of every class at the start.
     """
 
-    borrows: ClassVar[bool] = True
     _seen: Tensor
     _rows: Tensor
     _seen_rows: Tensor
@@ -42,6 +39,7 @@ class LinearHead(ClassWeightHead):
     def class_rows(self, rows: Tensor, shares: Tensor | None = None) -> ClassRows:
         """Return for each row the mean of the trained rows that it borrows from, by its shares."""
         if shares is None:
-            shares = neighbor_shares(rows, self._seen_rows, self._rows, NeighborSettings(count=1))
+            nearest = NeighborSettings(count=DEFAULT_COUNTS["faster-rcnn"])
+            shares = neighbor_shares(rows, self._seen_rows, self._rows, nearest)
         weight, bias = self.cls_score.weight[self._seen], self.cls_score.bias[self._seen]
         return ClassRows(shares @ weight, shares @ bias)

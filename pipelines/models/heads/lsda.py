@@ -3,16 +3,12 @@
 Shapes: S seen classes, K any number of classes, R width of classifier rows and RoI features.
 """
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor, nn
 
 from pipelines.config import HeadSettings, NeighborSettings
 from pipelines.models.heads.base import ClassRows, ClassRowSource, SeenAndOtherHead, prior_bias
-from pipelines.models.neighbors import RowSpace, neighbor_shares
-
-NEIGHBORS = 10  # k; neither Hoffman et al. nor Kuen et al. say what theirs was
+from pipelines.models.neighbors import DEFAULT_COUNTS, RowSpace, neighbor_shares
 
 
 class LSDAHead(SeenAndOtherHead):
@@ -26,7 +22,6 @@ class LSDAHead(SeenAndOtherHead):
         settings: Scale, row space and prior.
     """
 
-    borrows: ClassVar[bool] = True
     _all_rows: Tensor
 
     def __init__(self, source: ClassRowSource, settings: HeadSettings) -> None:
@@ -47,8 +42,8 @@ class LSDAHead(SeenAndOtherHead):
     def class_rows(self, rows: Tensor, shares: Tensor | None = None) -> ClassRows:
         """Return the rows with the shared changes of seen classes."""
         if shares is None:
-            count = NeighborSettings(count=min(NEIGHBORS, len(self.delta)))
-            shares = neighbor_shares(rows, self._seen_rows, self._all_rows, count)
+            nearest = NeighborSettings(count=DEFAULT_COUNTS["lsda"])
+            shares = neighbor_shares(rows, self._seen_rows, self._all_rows, nearest)
         weight = self._scaled(rows) + shares @ self.delta
         return ClassRows(weight, self.common_bias + shares @ self.delta_bias)
 

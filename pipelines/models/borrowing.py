@@ -1,0 +1,108 @@
+"""What each class of a classifier borrows from the seen classes of a trained detector.
+
+Shapes: C classifier classes, S seen classes.
+
+Its neighbours are given, or judged by how its images look to the classifier, or by its classifier
+row. A class that is seen itself borrows from nobody else.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pipelines.artifacts import ClassifierWeights, DetectorCheckpoint
+from pipelines.class_similarity import ClassSimilarity
+from pipelines.config import NeighborSettings
+from pipelines.models.neighbors import DEFAULT_COUNTS, neighbor_shares, visual_shares
+
+JudgedBy = Literal["itself", "table", "images", "rows"]
+
+
+@dataclass(frozen=True)
+class Borrowing:
+    """What classes borrow, and by which rule.
+
+    Args:
+        shares: ``[C, S]`` what each class takes from each seen class; every row sums to 1.
+        judged_by: The rule for each of the C classes.
+        neighbors: The settings, with the number of neighbours that the method takes by default.
+    """
+
+    shares: Tensor
+    judged_by: tuple[JudgedBy, ...]
+    neighbors: NeighborSettings
+
+    def counts(self, rows: Iterable[int]) -> dict[str, int]:
+        """Return by how many of some classes each rule was used, itself aside."""
+        used = Counter(self.judged_by[row] for row in rows)
+        return {rule: count for rule, count in used.items() if rule != "itself"}
+
+
+def borrows(trained: DetectorCheckpoint) -> bool:
+    """Tell whether the method of a detector borrows for classes without boxes."""
+    return trained.config["head"]["method"] in DEFAULT_COUNTS
+
+
+@torch.inference_mode()
+def borrow(
+    trained: DetectorCheckpoint,
+    classifier: ClassifierWeights,
+    settings: NeighborSettings | None = None,
+    *,
+    named: Mapping[str, Sequence[str]] | None = None,
+    similarity: ClassSimilarity | None = None,
+) -> Borrowing:
+    """Choose what each class of a classifier borrows from each seen class.
+
+    Args:
+        trained: A detector whose method borrows.
+        classifier: Rows ``[C, d]`` in the feature space of training.
+        settings: How rows are compared, and how many neighbours lend; None is the method's rule.
+        named: The neighbours of some classes, by id; each lends an equal share.
+        similarity: Shares in proportion to it, for the classes that it has a row of. All S seen
+            classes lend unless ``settings`` give a number.
+
+    Raises:
+        MismatchError: If the similarity lacks a seen class.
+    """
+    partition, ids = trained.partition, classifier.vocabulary.ids
+    column = {class_id: place for place, class_id in enumerate(partition.seen)}
+    rule = _with_count(settings or NeighborSettings(), trained)
+    seen_rows = torch.tensor(trained.classifier.vocabulary.rows(partition.seen))
+    shares = neighbor_shares(classifier.weight, seen_rows, trained.classifier.weight, rule)
+    judged_by: list[JudgedBy] = ["rows"] * len(ids)
+    if similarity is not None:
+        count = settings.count if settings else None
+        by_images = _visual_shares(similarity, ids, partition.seen, count)
+        for row in by_images.sum(dim=1).nonzero().flatten().tolist():
+            shares[row], judged_by[row] = by_images[row], "images"
+    lenders = {class_id: (class_id,) for class_id in ids if class_id in column}
+    for class_id, neighbors in {**(named or {}), **lenders}.items():
+        row = classifier.vocabulary.positions[class_id]
+        shares[row] = 0
+        shares[row, [column[neighbor] for neighbor in neighbors]] = 1 / len(neighbors)
+        judged_by[row] = "itself" if class_id in column else "table"
+    return Borrowing(shares, tuple(judged_by), rule)
+
+
+def _with_count(settings: NeighborSettings, trained: DetectorCheckpoint) -> NeighborSettings:
+    """Fill in the number of neighbours; softmax weights take all seen classes unless told."""
+    if settings.count is not None or settings.weights == "softmax":
+        return settings
+    return settings.model_copy(update={"count": DEFAULT_COUNTS[trained.config["head"]["method"]]})
+
+
+def _visual_shares(
+    similarity: ClassSimilarity, ids: Sequence[str], seen: Sequence[str], count: int | None
+) -> Tensor:
+    """Return shares ``[C, S]``, 0 for a class that had no image or resembles no seen class."""
+    present = [row for row, class_id in enumerate(ids) if class_id in similarity.vocabulary]
+    of = similarity.vocabulary.rows(ids[row] for row in present)
+    probabilities = similarity.similarity[of][:, similarity.classifier.rows(seen)]
+    shares = torch.zeros(len(ids), len(seen))
+    shares[present] = visual_shares(probabilities, count)
+    return shares
