@@ -27,6 +27,7 @@ from pipelines.storage import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _SIZE = (7.0, 4.5)  # inches
 _DPI = 150
@@ -141,13 +142,20 @@ def plot_scores(counts: ScoreCounts, path: Path) -> None:
 
 
 @contextmanager
-def _figure(path: Path) -> "Iterator[Axes]":
-    """Yield the axes of a figure that becomes a PNG file at the end."""
+def figure_file(path: Path, size: tuple[float, float] = _SIZE) -> "Iterator[Figure]":
+    """Yield a figure of a width and a height in inches, which becomes a PNG file at the end."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=_SIZE, dpi=_DPI, layout="constrained")
-    axes = figure.subplots()
-    axes.grid(alpha=0.3, linewidth=0.5)
-    yield axes
+    figure = Figure(figsize=size, dpi=_DPI, layout="constrained")
+    yield figure
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png")
+
+
+@contextmanager
+def _figure(path: Path) -> "Iterator[Axes]":
+    """Yield the axes of a figure that becomes a PNG file at the end."""
+    with figure_file(path) as figure:
+        axes = figure.subplots()
+        axes.grid(alpha=0.3, linewidth=0.5)
+        yield axes

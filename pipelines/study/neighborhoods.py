@@ -129,11 +129,12 @@ def neighbor_overlap(
     Args:
         rows: W, ``[C, d]``.
         transferred: V, ``[C, R]``.
-        neighbors: Values of k; those above C - 1 become C - 1.
+        neighbors: Values of k. From C - 1 on all classes are neighbours and stay so: such values
+            are left out, unless there are no others.
         metric: What near means, in both spaces.
         seed: Draws the 20 classes.
     """
-    ks = sorted({min(k, len(rows) - 1) for k in neighbors})
+    ks = sorted({k for k in neighbors if k < len(rows) - 1}) or [len(rows) - 1]
     per_chunk = max(_ELEMENTS_PER_CHUNK // len(rows), 1)
     parts = []
     for chunk in torch.split(torch.arange(len(rows)), per_chunk):

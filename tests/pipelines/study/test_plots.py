@@ -1,0 +1,112 @@
+"""Tests for pipelines.study.plots."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines.errors import ConfigError
+from pipelines.study.activations import ActivationNorms
+from pipelines.study.neighborhoods import NeighborOverlap
+from pipelines.study.plots import Curve, draw_curves, draw_norms, draw_overlaps, draw_table
+from pipelines.study.tables import Metric, Table, TableRow
+
+SEEN, NOVEL = Metric("seen", "seen AP50"), Metric("novel", "novel AP50")
+BLUE, RED = (31, 95, 208), (208, 39, 31)  # seen, novel
+FIRST, SECOND = (0, 114, 178), (213, 94, 0)  # of the methods
+Drawing = Callable[[Path], None]
+
+
+def table(paper: dict[str, float | None], **values: tuple[float, ...]) -> Table:
+    """Return a table of one row."""
+    return Table("t", (SEEN, NOVEL), (TableRow("a", "A", values, paper),))
+
+
+def overlap(share: float) -> NeighborOverlap:
+    """Return the overlap of 200 classes that keep about a share of their neighbours."""
+    ks = (10, 20, 50, 100)
+    counts = np.random.default_rng(0).binomial(ks, share, (200, len(ks)))
+    return NeighborOverlap(ks, counts.astype(float))
+
+
+CURVE = Curve("A", (500, 1000), {"seen": ((1.0, 2.0), (3.0,)), "novel": ((), (1.0, 2.0))})
+NORMS = ActivationNorms(np.array([1.0, 2, 3]), np.array([2.0, 3, 9]))
+DRAWINGS: dict[str, Drawing] = {
+    "table": lambda path: draw_table(table({}, seen=(1.0, 2.0)), path),
+    "curves": lambda path: draw_curves([CURVE], [SEEN], path),
+    "overlaps": lambda path: draw_overlaps({"A": overlap(0.5)}, path),
+    "norms": lambda path: draw_norms({"A": NORMS}, path),
+}
+
+
+def colours(path: Path) -> set[tuple[int, ...]]:
+    """Return the colours of a picture."""
+    with Image.open(path) as image:
+        return {colour for _, colour in image.convert("RGB").getcolors(1 << 24) or ()}
+
+
+def width(path: Path) -> int:
+    """Return the width of a picture in pixels."""
+    with Image.open(path) as image:
+        return image.width
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_without_the_extra_a_plot_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message tells how to get matplotlib, and no file is left behind."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+
+    with pytest.raises(ConfigError, match="pip install matplotlib"):
+        DRAWINGS[name](tmp_path / "picture.png")
+
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_table_has_a_panel_for_the_paper_if_it_has_figures(tmp_path: Path) -> None:
+    """Seen is blue and novel red; a figure may be missing on either side."""
+    path, other = tmp_path / "both.png", tmp_path / "paper.png"
+
+    draw_table(table({}, seen=(50.0, 52.0), novel=(30.0,)), path)
+    draw_table(table({"seen": 59.59, "novel": None}, seen=(50.0,)), other)
+
+    assert {BLUE, RED} <= colours(path)
+    assert width(other) > width(path)
+
+
+def test_each_method_has_a_curve_and_each_metric_a_panel(tmp_path: Path) -> None:
+    """Positions that were not measured leave a gap; two panels are wider than one."""
+    one, two = tmp_path / "one.png", tmp_path / "two.png"
+
+    draw_curves([CURVE], [SEEN], one)
+    draw_curves([CURVE, CURVE], [SEEN, NOVEL], two, logarithmic=True)
+
+    assert FIRST in colours(one)
+    assert SECOND not in colours(one)
+    assert {FIRST, SECOND} <= colours(two)
+    assert width(two) > width(one)
+
+
+def test_overlaps_are_drawn_with_the_papers(tmp_path: Path) -> None:
+    """The paper's figure is one more mark in the colour of its method."""
+    path, bare = tmp_path / "paper.png", tmp_path / "bare.png"
+    overlaps = {"A": overlap(0.3), "B": overlap(0.6)}
+
+    draw_overlaps(overlaps, path, {"B": 90.0})
+    draw_overlaps(overlaps, bare)
+
+    assert {FIRST, SECOND} <= colours(path)
+    assert path.read_bytes() != bare.read_bytes()
+
+
+def test_norms_are_drawn_for_both_groups(tmp_path: Path) -> None:
+    """Seen is blue and novel red, whatever the number of methods."""
+    path = tmp_path / "norms.png"
+
+    draw_norms({"GroupNorm": NORMS, "BatchNorm": NORMS}, path)
+
+    assert {BLUE, RED} <= colours(path)

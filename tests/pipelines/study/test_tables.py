@@ -1,0 +1,137 @@
+"""Tests for pipelines.study.tables."""
+
+import json
+import math
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.study.tables import Metric, Summary, Table, TableRow, spearman
+
+SEEN, NOVEL = Metric("seen", "seen AP50", "OI-500"), Metric("novel", "novel AP50", "OI-57")
+LOSS = Metric("loss", "loss", best="lowest", decimals=3)
+Paper = dict[str, float | None]
+
+
+def row(title: str, paper: Paper | None = None, **values: tuple[float, ...]) -> TableRow:
+    """Return a row whose name is its title in lower case."""
+    return TableRow(title.lower(), title, values, paper or {})
+
+
+@pytest.fixture
+def table() -> Table:
+    """Return three methods, one of which lacks a seed and another a metric."""
+    rows = (
+        row("WTN", {"seen": 52.87, "novel": 34.94}, seen=(50.0, 52.0, 54.0), novel=(30.0, 31.0)),
+        row("WTN+", {"seen": 58.82, "novel": 39.28}, seen=(60.0, 60.0, 60.0), novel=(35.0,)),
+        row("NN", {"seen": None, "novel": 28.09}, novel=(20.0, 20.0, 23.0)),
+    )
+    return Table("table1", (SEEN, NOVEL), rows)
+
+
+def test_markdown_sets_ours_beside_the_paper(table: Table) -> None:
+    """Mean and deviation, the best in bold, a dash for what is missing, n where it is less."""
+    assert table.markdown() == (
+        "| method |        seen AP50 |    OI-500 |           novel AP50 |     OI-57 |\n"
+        "| ------ | ---------------: | --------: | -------------------: | --------: |\n"
+        "| WTN    |     52.00 ± 2.00 |     52.87 | 30.50 ± 0.71 (n = 2) |     34.94 |\n"
+        "| WTN+   | **60.00** ± 0.00 | **58.82** |    **35.00** (n = 1) | **39.28** |\n"
+        "| NN     |                - |         - |         21.00 ± 1.73 |     28.09 |\n"
+        "\n"
+        "Rank correlation with the paper (Spearman): novel AP50 1.00 (3 rows).\n"
+    )
+
+
+def test_without_the_papers_figures_there_is_no_column_for_them() -> None:
+    """A metric of ours alone has one column, and nothing to agree with."""
+    table = Table("loss", (LOSS,), (row("WTN", loss=(0.5,)), row("WTN+", loss=(0.25,))))
+
+    assert table.markdown() == (
+        "| method |      loss |\n"
+        "| ------ | --------: |\n"
+        "| WTN    |     0.500 |\n"
+        "| WTN+   | **0.250** |\n"
+    )
+
+
+def test_figures_that_look_equal_are_equally_best() -> None:
+    """Two means that differ in the third decimal only are both bold; a single row never is."""
+    rows = (row("A", seen=(50.001,)), row("B", seen=(50.002,)), row("C", seen=(49.0,)))
+
+    assert Table("t", (SEEN,), rows).markdown().count("**50.00**") == 2
+    assert "**" not in Table("t", (SEEN,), rows[:1]).markdown()
+
+
+def test_a_table_without_rows_is_its_heading() -> None:
+    """No seeds, no best, no agreement."""
+    table = Table("t", (SEEN,), ())
+
+    assert table.seeds == 0
+    assert table.markdown().count("\n") == 2
+
+
+def test_json_holds_every_seed_and_null_for_what_is_undefined(table: Table) -> None:
+    """The values of JSON's own types; NaN is none of them."""
+    tree = json.loads(json.dumps(table.as_dict(), allow_nan=False))
+
+    assert tree["name"] == "table1"
+    assert [row["name"] for row in tree["rows"]] == ["wtn", "wtn+", "nn"]
+    assert tree["rows"][0]["metrics"]["seen"] == {
+        "mean": 52.0,
+        "standard_deviation": 2.0,
+        "paper": 52.87,
+        "count": 3,
+        "seeds": [50.0, 52.0, 54.0],
+    }
+    assert tree["rows"][2]["metrics"]["seen"] == {
+        "mean": None,
+        "standard_deviation": None,
+        "paper": None,
+        "count": 0,
+        "seeds": [],
+    }
+    assert tree["rank_agreement"] == {
+        "seen": {"spearman": None, "rows": 2},
+        "novel": {"spearman": 1.0, "rows": 3},
+    }
+
+
+def test_a_seed_without_a_figure_counts_as_missing() -> None:
+    """NaN neither spoils the mean nor counts, and is null in JSON."""
+    summary = Summary.of([1.0, math.nan, 3.0])
+    table = Table("t", (SEEN,), (row("A", seen=(1.0, math.nan, 3.0)), row("B", seen=(1.0,) * 3)))
+
+    assert (summary.mean, summary.count) == (2, 2)
+    assert summary.deviation == pytest.approx(2**0.5)
+    assert "2.00** ± 1.41 (n = 2)" in table.markdown()
+    assert '"seeds": [1.0, null, 3.0]' in json.dumps(table.as_dict(), allow_nan=False)
+
+
+def test_rank_correlation_of_ties() -> None:
+    """Ranks 1, 2.5, 2.5, 4 against 1, 2, 3, 4 correlate by sqrt(0.9)."""
+    assert spearman([1, 5, 5, 9], [10, 20, 30, 40]) == pytest.approx(0.9**0.5)
+
+
+def test_rank_correlation_by_the_textbook() -> None:
+    """With squared rank differences 1, 1, 1, 1, 0 of five rows, it is ``1 - 6 * 4 / (5 * 24)``."""
+    assert spearman([2, 1, 4, 3, 5], [1, 2, 3, 4, 5]) == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("values", [[], [1.0], [1.0, 2.0], [3.0, 3.0, 3.0]])
+def test_too_little_to_rank_has_no_correlation(values: list[float]) -> None:
+    """Two rows would agree or disagree by chance, and equal ones have no order."""
+    assert spearman(values, [float(place) for place in range(len(values))]) is None
+
+
+@given(st.lists(st.integers(-99, 99), min_size=3, unique=True), st.randoms())
+def test_only_the_order_counts(values: list[int], random: Random) -> None:
+    """Any increasing map of one side leaves the correlation; reversing one side negates it."""
+    other = random.sample(values, len(values))
+
+    found = spearman(values, other)
+
+    assert found is not None
+    assert spearman([v**3 + v for v in values], other) == pytest.approx(found)
+    assert spearman([-v for v in values], other) == pytest.approx(-found)
