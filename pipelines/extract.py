@@ -6,20 +6,27 @@ Shapes: K classes, d features.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from pipelines.artifacts import ClassifierWeights
 from pipelines.classifiers.candidates import Candidate, layer_tensors
+from pipelines.classifiers.checks import expect_count, expect_finite, expect_order
 from pipelines.classifiers.feature_space import declared_feature_space, fingerprint
 from pipelines.classifiers.final_layer import FinalLayer, find_final_layer
-from pipelines.classifiers.sources import ClassifierSource, read_source
-from pipelines.data.class_files import read_vocabulary
-from pipelines.errors import ArtifactError, ConfigError, MismatchError
+from pipelines.classifiers.sources import ClassifierSource, read_named_source
+from pipelines.classifiers.word_vectors import NameLookup
+from pipelines.data.class_files import read_class_lines, read_vocabulary
+from pipelines.errors import ConfigError, MismatchError
 from pipelines.provenance import Provenance, parent, provenance_of
 from pipelines.storage import refuse_to_replace
 from pipelines.vocabulary import Vocabulary
+
+Missing = Literal["error", "skip"]
+
+_SHOWN = 5  # classes in a message
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,7 @@ class ExtractReport:
         feature_space: The fingerprint of the features that the rows act on: ``body:`` and a hash
             of the classifier's other tensors, or ``rows:`` and a hash of the matrix itself when
             there are none.
+        lookup: How the names of the classes were found, when the source is word vectors.
     """
 
     output: Path
@@ -75,6 +83,7 @@ class ExtractReport:
     row_norms: RowNorms
     classes: str
     feature_space: str
+    lookup: NameLookup | None
 
 
 def extract_weights(
@@ -85,44 +94,51 @@ def extract_weights(
     classes: Path | None = None,
     class_names: Path | None = None,
     feature_space_of: Path | None = None,
+    missing: Missing = "error",
 ) -> ExtractReport:
-    """Write the final layer of a classifier as :class:`ClassifierWeights`.
+    """Write the final layer of a classifier, or word vectors, as :class:`ClassifierWeights`.
 
     Args:
-        source: A state dict or a matrix in a file, a TensorFlow V2 checkpoint, or
-            ``torchvision:NAME[@WEIGHTS]``; see :func:`pipelines.classifiers.sources.read_source`.
+        source: A state dict or a matrix in a file, a TensorFlow V2 checkpoint,
+            ``torchvision:NAME[@WEIGHTS]``, or word vectors; see
+            :func:`pipelines.classifiers.sources.read_named_source`.
         output: The file to write; nothing is written on an error.
         layer: The final layer's name, needed only where it is not plain from names and shapes.
-        classes: The class list; see :func:`pipelines.data.class_files.read_vocabulary`.
+        classes: The class list; see :func:`pipelines.data.class_files.read_vocabulary`. Word
+            vectors are looked up by its names.
         class_names: Names for the ids in ``classes``.
         feature_space_of: A file written by this function whose features these rows act on too.
+        missing: What becomes of classes whose names have no word vector: an error, or ``skip``.
 
     Raises:
         ArtifactError: If the source cannot be read, its final layer is not plain, or a weight is
             not finite.
-        ConfigError: If torchvision has no such classifier, or names come without classes.
+        ConfigError: If torchvision has no such classifier, names come without classes, word
+            vectors come without names, or ``missing`` has no effect.
         DatasetError: If a class list is bad.
         MismatchError: If the classes, the layer or the feature space do not fit the source.
     """
     listed = _read_classes(classes, class_names)
-    read = read_source(source)
+    read = read_named_source(source, listed)
+    if listed and classes:
+        _refuse_missing(read.lookup, listed, classes, missing)
+    if missing == "skip" and read.lookup is None:
+        raise ConfigError("--missing skip is for word vectors, which these are not", where=source)
+    listed = read.named or listed
     refuse_to_replace(output, [*read.files, classes, class_names, feature_space_of])
-    final = find_final_layer(
-        {name: tuple(t.shape) for name, t in read.tensors.items() if t.is_floating_point()},
-        layer=layer,
-        num_classes=None if listed is None else len(listed),
-        where=source,
-    )
+    final = _find_layer(source, read, layer, listed)
     chosen = final.chosen
     weight, bias = layer_tensors(read.tensors, chosen)
     vocabulary = listed or _own_classes(read, chosen.num_classes)
-    _check_count(vocabulary, chosen, classes or source)
+    expect_count(vocabulary, chosen, classes or source)
+    expect_order(vocabulary, read.categories, classes or source)
     for name, tensor in ((chosen.weight, weight), (chosen.bias, bias)):
-        _check_finite(f"{source}:{name}", tensor, vocabulary)
-    if feature_space_of is None:
-        feature_space = fingerprint(read.tensors, chosen, weight)
-    else:
-        feature_space = declared_feature_space(feature_space_of, chosen.width)
+        expect_finite(f"{source}:{name}", tensor, vocabulary)
+    feature_space = (
+        declared_feature_space(feature_space_of, chosen.width)
+        if feature_space_of
+        else fingerprint(read.tensors, chosen, weight)
+    )
     others = {"classes": classes, "class-names": class_names, "feature-space": feature_space_of}
     provenance = _provenance(source, read, chosen, others)
     weights = ClassifierWeights(weight, bias, vocabulary, feature_space, provenance)
@@ -142,6 +158,33 @@ def _read_classes(classes: Path | None, class_names: Path | None) -> Vocabulary 
     return None
 
 
+def _refuse_missing(
+    lookup: NameLookup | None, listed: Vocabulary, classes: Path, missing: Missing
+) -> None:
+    """Refuse classes without a word vector, unless they are to be left out."""
+    without = lookup.without_vector if lookup else ()
+    if without and missing == "error":
+        shown = [f"{class_id} ({listed.name_of[class_id]})" for class_id in without[:_SHOWN]]
+        raise MismatchError(
+            f"{len(without)} of {len(listed)} classes have a name without any word vector: "
+            f"{', '.join(shown)}{', ...' if len(without) > _SHOWN else ''}",
+            where=f"{classes}:{read_class_lines(classes)[without[0]]}",
+            mend="Name them with known words, here or with --class-names; take a fastText .bin, "
+            "which has parts of words; or leave these classes out with --missing skip.",
+        )
+
+
+def _find_layer(
+    source: str, read: ClassifierSource, layer: str | None, listed: Vocabulary | None
+) -> FinalLayer:
+    return find_final_layer(
+        {name: tuple(t.shape) for name, t in read.tensors.items() if t.is_floating_point()},
+        layer=layer,
+        num_classes=None if listed is None else len(listed),
+        where=source,
+    )
+
+
 def _own_classes(read: ClassifierSource, num_classes: int) -> Vocabulary:
     """Return the classes that the source carries, or numbered ones."""
     ids = read.categories or tuple(f"class-{row}" for row in range(num_classes))
@@ -152,30 +195,6 @@ def _origin(classes: Path | None, read: ClassifierSource) -> str:
     if classes is not None:
         return str(classes)
     return "the source's categories" if read.categories else "row numbers, for want of a class list"
-
-
-def _check_count(vocabulary: Vocabulary, layer: Candidate, where: str | Path) -> None:
-    if len(vocabulary) != layer.num_classes:
-        raise MismatchError(
-            f"{len(vocabulary)} classes are listed, but layer {layer.layer!r} has "
-            f"{layer.num_classes}",
-            where=where,
-            mend="Give the class list that the classifier was trained with, or another --layer.",
-        )
-
-
-def _check_finite(where: str, tensor: Tensor | None, vocabulary: Vocabulary) -> None:
-    if tensor is None or bool(tensor.isfinite().all()):
-        return
-    bad = (~tensor.reshape(len(tensor), -1).isfinite()).any(dim=1).nonzero().flatten()
-    row = int(bad[0])
-    raise ArtifactError(
-        f"row {row} (class {vocabulary.ids[row]!r}, {vocabulary.names[row]}) holds a number that "
-        f"is not finite; {len(bad)} of {len(tensor)} rows do",
-        where=where,
-        mend="Repair the source: one such row spoils every class, since the rows are standardised "
-        "together.",
-    )
 
 
 def _provenance(
@@ -212,6 +231,7 @@ def _report(
         row_norms=_row_norms(weights.weight),
         classes=classes,
         feature_space=weights.feature_space,
+        lookup=read.lookup,
     )
 
 

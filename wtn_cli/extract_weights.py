@@ -1,7 +1,8 @@
 """``wtn extract-weights``: a classifier's final layer becomes classifier.safetensors."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -9,9 +10,11 @@ from wtn_cli import console
 from wtn_cli.options import AsJson
 
 if TYPE_CHECKING:
+    from pipelines.classifiers.word_vectors import NameLookup
     from pipelines.extract import ExtractReport
 
 SHOWN_CANDIDATES = 4
+SHOWN_WORDS = 8
 SHOWN_FINGERPRINT = 17  # characters, as in the errors that compare two
 
 
@@ -21,7 +24,7 @@ def extract_weights(
         typer.Argument(
             metavar="SOURCE",
             help="A .safetensors, .pth, .pt, .npz or .npy file, a TensorFlow V2 checkpoint prefix, "
-            "or torchvision:NAME[@WEIGHTS].",
+            "torchvision:NAME[@WEIGHTS], or word vectors: .vec, .txt, .vec.gz, fastText .bin.",
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path(
@@ -42,9 +45,13 @@ def extract_weights(
         Path | None,
         typer.Option(help="These are new rows for the frozen network of this classifier file."),
     ] = None,
+    missing: Annotated[
+        Literal["error", "skip"],
+        typer.Option(help="What to do with classes whose names have no word vector."),
+    ] = "error",
     as_json: AsJson = False,
 ) -> None:
-    """Extract the final layer of a classifier, one row per class.
+    """Extract the final layer of a classifier, or the word vectors of names, one row per class.
 
     Example: `wtn extract-weights resnet50.pth --classes classes.csv -o classifier.safetensors`
     """
@@ -57,6 +64,7 @@ def extract_weights(
         classes=classes,
         class_names=class_names,
         feature_space_of=feature_space_of,
+        missing=missing,
     )
     if as_json:
         console.emit_json(report)
@@ -82,8 +90,23 @@ def _show(report: "ExtractReport") -> None:
             "row norms": f"{norms.minimum:.3f} to {norms.maximum:.3f}, median {norms.median:.3f}, "
             f"spread {spread}",
             "class ids from": report.classes,
+            **({} if report.lookup is None else _lookup_facts(report.lookup)),
             "source": report.source,
             "sha256": "\n".join(f"{sha} {name}" for name, sha in report.source_files.items()),
             "feature space": report.feature_space[:SHOWN_FINGERPRINT],
         },
     )
+
+
+def _lookup_facts(lookup: "NameLookup") -> dict[str, str]:
+    groups = {
+        "composed": lookup.composed,
+        "dropped words": lookup.dropped,
+        "left out": lookup.without_vector,
+    }
+    return {name: _some(entries) for name, entries in groups.items() if entries}
+
+
+def _some(entries: Sequence[str]) -> str:
+    more = ", ..." if len(entries) > SHOWN_WORDS else ""
+    return f"{len(entries)}: {', '.join(entries[:SHOWN_WORDS])}{more}"

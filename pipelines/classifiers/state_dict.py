@@ -21,6 +21,7 @@ from pipelines.errors import ArtifactError
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".npz", ".npy")
 BARE_MATRIX = "weight"  # the name of a matrix that has none
+CLASS_IDS = "ids"  # an array of text beside a matrix in an .npz file
 
 _NESTINGS = ("state_dict", "model_state_dict", "model")  # by custom, in this order
 _WRAPPERS = ("module.", "_orig_mod.", "model.")  # DataParallel, torch.compile, Lightning
@@ -57,13 +58,29 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             raise ArtifactError(
                 f"files named {path.suffix or 'without a suffix'} are not known as classifiers",
                 where=path,
-                mend=f"Known are {', '.join(SUFFIXES)}, a TensorFlow V2 checkpoint's prefix and "
+                mend=f"Known are {', '.join(SUFFIXES)}, word vectors (.vec, .txt, possibly "
+                "with .gz; fastText's .bin, unpacked), a TensorFlow V2 checkpoint's prefix and "
                 "torchvision:NAME.",
             )
     if not tensors:
         raise ArtifactError("the file holds no tensors", where=path)
     _refuse_sparse(path, tensors)
     return _unwrap(tensors)
+
+
+def read_class_ids(path: Path) -> tuple[str, ...]:
+    """Return the class ids of a file that :func:`read_tensors` reads, in row order.
+
+    Only an ``.npz`` file can have them: an array of text named ``ids``. Otherwise there are none.
+    """
+    if path.suffix.lower() != ".npz":
+        return ()
+    with np.load(path, allow_pickle=False) as archive:
+        try:
+            ids = archive[CLASS_IDS]
+        except (KeyError, ValueError):  # none, or an array of Python objects
+            return ()
+    return tuple(str(class_id) for class_id in ids.flat) if ids.dtype.kind == "U" else ()
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

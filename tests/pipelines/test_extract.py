@@ -209,6 +209,101 @@ def test_integers_are_not_weights(tmp_path: Path, output: Path) -> None:
         extract_weights(str(tmp_path / "indices.npy"), output)
 
 
+@pytest.fixture
+def words(tmp_path: Path) -> Path:
+    """Return word vectors that know two of the three class names."""
+    path = tmp_path / "words.vec"
+    path.write_text("3 4\nthe 9 9 9 9\ncat 1 2 3 4\nemu 0 0 3 4\n")
+    return path
+
+
+def test_word_vectors_become_rows(words: Path, output: Path, tmp_path: Path) -> None:
+    """The rows follow the class list, have no bias and length 1, and name their file."""
+    (tmp_path / "classes.csv").write_text("LabelName,DisplayName\n/m/3,Emu\n/m/1,The cat\n")
+
+    report = extract_weights(str(words), output, classes=tmp_path / "classes.csv")
+
+    weights = ClassifierWeights.load(output)
+    assert weights.vocabulary.ids == ("/m/3", "/m/1")
+    assert weights.bias is None
+    mean = torch.tensor([10.0, 11.0, 12.0, 13.0])
+    torch.testing.assert_close(
+        weights.weight, torch.stack([torch.tensor([0, 0, 0.6, 0.8]), mean / mean.norm()])
+    )
+    assert report.source_files == {"words.vec": sha256(words)}
+    assert report.feature_space.startswith("rows:")
+    assert report.lookup is not None
+    assert report.lookup.without_vector == ()
+
+
+def test_bin_files_are_told_apart(tmp_path: Path, output: Path) -> None:
+    """A file named .bin is fastText's or PyTorch's, by its first bytes."""
+    (tmp_path / "broken.bin").write_bytes(b"\xba\x16\x4f\x2f\x0c\0\0\0")
+    with pytest.raises(ArtifactError, match="not a complete fastText model"):
+        extract_weights(str(tmp_path / "broken.bin"), output)
+    torch.save({"weight": torch.ones(K, D)}, tmp_path / "pytorch_model.bin")
+    assert extract_weights(str(tmp_path / "pytorch_model.bin"), output).num_classes == K
+
+
+def test_classes_without_a_word_vector_are_named(words: Path, classes: Path, output: Path) -> None:
+    """They are refused with their number, id, name and line, and a way out."""
+    with pytest.raises(MismatchError, match=r"1 of 3 classes .* vector: /m/2 \(Dog\)\n") as caught:
+        extract_weights(str(words), output, classes=classes)
+    assert caught.value.where == f"{classes}:2"
+    assert "--missing skip" in str(caught.value)
+    assert not output.parent.exists()
+
+
+def test_classes_without_a_word_vector_can_be_skipped(
+    words: Path, classes: Path, output: Path
+) -> None:
+    """What is left keeps its order; as many classes as features do not turn the matrix round."""
+    classes.write_text(classes.read_text() + "/m/4,Gnu\n")  # 4 listed, d = 4, 2 kept
+    report = extract_weights(str(words), output, classes=classes, missing="skip")
+    assert ClassifierWeights.load(output).vocabulary.ids == ("/m/1", "/m/3")
+    assert (report.num_classes, report.width) == (2, 4)
+    assert report.lookup is not None
+    assert report.lookup.without_vector == ("/m/2", "/m/4")
+
+
+def test_word_vectors_need_names(words: Path, classes: Path, output: Path) -> None:
+    """Without a class list, or with one of ids only, there is nothing to look up."""
+    with pytest.raises(ConfigError, match="word vectors need a class list"):
+        extract_weights(str(words), output)
+    classes.write_text("/m/1\n/m/3\n")
+    with pytest.raises(MismatchError, match="none of the 2 class names"):
+        extract_weights(str(words), output, classes=classes)
+
+
+def test_skipping_is_for_word_vectors(source: Path, classes: Path, output: Path) -> None:
+    """An option that would do nothing is refused."""
+    with pytest.raises(ConfigError, match="--missing skip is for word vectors"):
+        extract_weights(str(source), output, classes=classes, missing="skip")
+
+
+def test_matrix_can_bring_its_ids(tmp_path: Path, classes: Path, output: Path) -> None:
+    """Text ids beside the rows of an .npz file are its classes, and fix a list's order."""
+    path = tmp_path / "rows.npz"
+    np.savez(path, weight=np.eye(K, D), ids=np.array(["/m/3", "/m/1", "/m/2"]))
+
+    extract_weights(str(path), output)
+
+    assert ClassifierWeights.load(output).vocabulary.ids == ("/m/3", "/m/1", "/m/2")
+    with pytest.raises(MismatchError, match="row 0 is class '/m/3' in the source and '/m/1' in"):
+        extract_weights(str(path), output, classes=classes)
+    np.savez(path, weight=np.eye(K, D), ids=np.array(["/m/1", "/m/2", "/m/3"]))
+    extract_weights(str(path), output, classes=classes)
+    assert ClassifierWeights.load(output).vocabulary.names == ("Cat", "Dog", "Emu")
+
+
+@pytest.mark.parametrize("ids", [np.arange(K), np.array(["a", "b", "c"], object)])
+def test_ids_that_are_no_text_are_not_classes(tmp_path: Path, output: Path, ids: object) -> None:
+    """Numbers and pickled objects named ids are left alone, and the rows are numbered."""
+    np.savez(tmp_path / "rows.npz", weight=np.eye(K, D), ids=ids)
+    report = extract_weights(str(tmp_path / "rows.npz"), output)
+    assert report.classes.startswith("row numbers")
+
+
 @pytest.mark.real_data
 def test_extracts_the_real_classifiers(real_data: Path, output: Path) -> None:
     """A torchvision layout, a TensorFlow checkpoint and a matrix need no more than their path."""
