@@ -226,7 +226,7 @@ def _draw_boxes(axes: "Axes", norms: ActivationNorms) -> None:
         beyond = {"marker": ".", "markersize": 3, "markeredgecolor": colour}
         axes.boxplot(values, positions=[place], widths=0.5, flierprops=beyond, **style)
         mean, variance = figures[f"mean_{group}"], figures[f"variance_{group}"]
-        labels.append(f"{group}\nmean {mean:.3f}\nvariance {variance:.3f}")
+        labels.append(f"{group}\nmean {mean:.3g}\nvariance {variance:.3g}")
     axes.set_xticks(range(len(labels)), labels)
     axes.set_xlim(-0.6, len(labels) - 0.4)
 
