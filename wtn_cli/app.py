@@ -28,6 +28,7 @@ from wtn_cli import (
     inspect,
     predict,
     prepare,
+    similarity,
     train,
 )
 
@@ -54,6 +55,7 @@ for _command in (
     extract_weights.extract_weights,
     check_data.check_data,
     train.train,
+    similarity.similarity,
     export_head.export_head,
     evaluate.evaluate,
     predict.predict,
