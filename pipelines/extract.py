@@ -3,7 +3,7 @@
 Shapes: K classes, d features.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -120,10 +120,14 @@ def extract_weights(
     """
     listed = _read_classes(classes, class_names)
     read = read_named_source(source, listed)
-    if listed and classes:
-        _refuse_missing(read.lookup, listed, classes, missing)
     if missing == "skip" and read.lookup is None:
-        raise ConfigError("--missing skip is for word vectors, which these are not", where=source)
+        raise ConfigError(
+            "--missing skip is for word vectors, which these are not",
+            where=source,
+            mend="Leave it away: a matrix has a row for every class.",
+        )
+    if missing == "error" and read.lookup and listed and classes:
+        _refuse_missing(read.lookup.without_vector, listed, classes)
     listed = read.named or listed
     refuse_to_replace(output, [*read.files, classes, class_names, feature_space_of])
     final = _find_layer(source, read, layer, listed)
@@ -134,11 +138,7 @@ def extract_weights(
     expect_order(vocabulary, read.categories, classes or source)
     for name, tensor in ((chosen.weight, weight), (chosen.bias, bias)):
         expect_finite(f"{source}:{name}", tensor, vocabulary)
-    feature_space = (
-        declared_feature_space(feature_space_of, chosen.width)
-        if feature_space_of
-        else fingerprint(read.tensors, chosen, weight)
-    )
+    feature_space = _feature_space(feature_space_of, read, chosen, weight)
     others = {"classes": classes, "class-names": class_names, "feature-space": feature_space_of}
     provenance = _provenance(source, read, chosen, others)
     weights = ClassifierWeights(weight, bias, vocabulary, feature_space, provenance)
@@ -158,12 +158,9 @@ def _read_classes(classes: Path | None, class_names: Path | None) -> Vocabulary 
     return None
 
 
-def _refuse_missing(
-    lookup: NameLookup | None, listed: Vocabulary, classes: Path, missing: Missing
-) -> None:
-    """Refuse classes without a word vector, unless they are to be left out."""
-    without = lookup.without_vector if lookup else ()
-    if without and missing == "error":
+def _refuse_missing(without: Sequence[str], listed: Vocabulary, classes: Path) -> None:
+    """Raise MismatchError if there are classes ``without`` a word vector."""
+    if without:
         shown = [f"{class_id} ({listed.name_of[class_id]})" for class_id in without[:_SHOWN]]
         raise MismatchError(
             f"{len(without)} of {len(listed)} classes have a name without any word vector: "
@@ -183,6 +180,14 @@ def _find_layer(
         num_classes=None if listed is None else len(listed),
         where=source,
     )
+
+
+def _feature_space(
+    declared: Path | None, read: ClassifierSource, layer: Candidate, weight: Tensor
+) -> str:
+    if declared is None:
+        return fingerprint(read.tensors, layer, weight)
+    return declared_feature_space(declared, layer.width)
 
 
 def _own_classes(read: ClassifierSource, num_classes: int) -> Vocabulary:
