@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipelines.artifacts import ClassifierWeights
 from pipelines.class_similarity import ClassSimilarity
@@ -28,8 +28,8 @@ from pipelines.devices import resolve_device
 from pipelines.errors import ConfigError, DatasetError, MismatchError
 from pipelines.models.classification import (
     Activation,
-    ClassificationNetwork,
     LabelledImages,
+    classification_network,
     mean_probabilities,
     prepare_image,
 )
@@ -167,7 +167,7 @@ class _Loaded(NamedTuple):
     """
 
     rows: ClassifierWeights
-    network: ClassificationNetwork
+    network: nn.Module
     parents: tuple[Provenance, ...]
     backbone: Mapping[str, object]
 
@@ -180,7 +180,7 @@ def _load(classifier: Path, backbone: BackboneSettings) -> _Loaded:
         )
     rows, source = ClassifierWeights.load(classifier), read_source(backbone.weights)
     _refuse_other_network(rows, source, classifier, backbone.weights)
-    network = ClassificationNetwork(backbone, source.tensors, rows).eval()
+    network = classification_network(backbone, source.tensors, rows)
     parents = (
         parent("classifier", classifier, rows.provenance),
         *(parent("backbone", path) for path in source.files),

@@ -8,18 +8,19 @@ from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
 import torch
+import torchvision
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as transforms
 
 from pipelines.artifacts import ClassifierWeights
 from pipelines.config import BackboneSettings
 from pipelines.errors import MismatchError
-from pipelines.models.backbones import build_backbone
+from pipelines.models.tiny import TinyConvNet
 
 Activation = Literal["softmax", "sigmoid"]
 CROPPED = 224 / 256  # share of the shorter side that the usual central crop keeps
-_LAST_STAGE = "3"
+_FINAL_LAYERS = {"mobilenet_v2": "classifier.1"}  # elsewhere it is "fc"
+_NOT_NEEDED = "num_batches_tracked"
 
 
 class LabelledImages(NamedTuple):
@@ -36,49 +37,58 @@ class LabelledImages(NamedTuple):
     label: Tensor
 
 
-class ClassificationNetwork(nn.Module):
-    """A backbone's last stage, averaged over the image, meets the classifier's rows.
+def classification_network(
+    settings: BackboneSettings, state_dict: Mapping[str, Tensor], classifier: ClassifierWeights
+) -> nn.Module:
+    """Return a network whose final layer has the rows and the bias of an artifact.
+
+    It returns logits ``[B, C]`` of normalised images ``[B, 3, H, W]``, and is in evaluation mode.
 
     Args:
-        settings: Which network, and how its images are normalised.
-        state_dict: Of the whole classification network.
-        classifier: The rows ``[C, d]`` and the bias.
+        settings: Which network.
+        state_dict: Of the whole network; its own final layer is left out.
+        classifier: The rows ``[C, d]``.
 
     Raises:
         MismatchError: If the state dict is not of this network, or the rows are of another width.
     """
+    network: nn.Module = _build(settings.name)
+    layer = _FINAL_LAYERS.get(settings.name, "fc")
+    width = network.get_submodule(layer).in_features
+    if width != classifier.weight.shape[1]:
+        raise MismatchError(
+            f"the rows are {classifier.weight.shape[1]} wide, the features of {settings.name} "
+            f"{width}",
+            mend="Give the network that the rows were extracted from.",
+        )
+    final = nn.Linear(*reversed(classifier.weight.shape), bias=classifier.bias is not None)
+    network.set_submodule(layer, final)
+    rows = {f"{layer}.weight": classifier.weight, f"{layer}.bias": classifier.bias}
+    _load(network, {**state_dict, **rows}, settings)
+    return network.eval()
 
-    weight: Tensor
-    bias: Tensor | None
 
-    def __init__(
-        self,
-        settings: BackboneSettings,
-        state_dict: Mapping[str, Tensor],
-        classifier: ClassifierWeights,
-    ) -> None:
-        super().__init__()
-        frozen = settings.model_copy(update={"frozen_batch_norm": True, "trainable_stages": 0})
-        self.body: nn.Module = build_backbone(frozen, state_dict).body
-        self.register_buffer("weight", classifier.weight)
-        self.register_buffer("bias", classifier.bias)
-        width = self.features(torch.zeros(1, 3, 64, 64)).shape[1]
-        if width != classifier.weight.shape[1]:
-            raise MismatchError(
-                f"the rows are {classifier.weight.shape[1]} wide, the features of {settings.name} "
-                f"{width}",
-                mend="Give the network that the rows were extracted from.",
-            )
+def _build(name: str) -> nn.Module:
+    if name == "tiny":
+        return TinyConvNet(num_classes=1)
+    network: nn.Module = torchvision.models.get_model(name, weights=None)
+    return network
 
-    @torch.inference_mode()
-    def features(self, images: Tensor) -> Tensor:
-        """Return what the rows act on, ``[B, d]``, of normalised images ``[B, 3, H, W]``."""
-        maps: Tensor = self.body(images)[_LAST_STAGE]
-        return maps.mean(dim=(2, 3))
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the logits ``[B, C]`` of normalised images ``[B, 3, H, W]``."""
-        return F.linear(self.features(images), self.weight, self.bias)
+def _load(
+    network: nn.Module, given: Mapping[str, Tensor | None], settings: BackboneSettings
+) -> None:
+    wanted = {n: t for n, t in network.state_dict().items() if not n.endswith(_NOT_NEEDED)}
+    state = {name: tensor for name in wanted if (tensor := given.get(name)) is not None}
+    bad = [n for n, t in wanted.items() if n not in state or state[n].shape != t.shape]
+    if bad:
+        raise MismatchError(
+            f"the weights {settings.weights} are not of a torchvision {settings.name}: "
+            f"{bad[0]!r} is missing or of another shape, as are {len(bad) - 1} more of "
+            f"{len(wanted)}",
+            mend="Name the network that the weights belong to: --backbone.",
+        )
+    network.load_state_dict(state, strict=False)
 
 
 @torch.inference_mode()

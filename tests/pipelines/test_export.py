@@ -4,6 +4,7 @@ Sizes all differ, so a swapped axis cannot pass.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipelines.artifacts import ClassifierWeights, DetectionHead, DetectorCheckpoint
-from pipelines.config import validate_settings
-from pipelines.errors import MismatchError
+from pipelines.class_similarity import ClassSimilarity
+from pipelines.config import NeighborSettings, validate_settings
+from pipelines.errors import ConfigError, MismatchError
 from pipelines.export import export_head
 from pipelines.models.checkpoints import BOX_LAYER, CLASS_HEAD, class_row_source
 from pipelines.models.heads import ClassWeightHead, build_head
@@ -38,23 +40,25 @@ def classifier_rows(num_classes: int = len(CLASSIFIER), seed: int = 0) -> Tensor
     return torch.randn(num_classes, WIDTH, generator=random) * channels + channels
 
 
-def save_checkpoint(path: Path, method: str, feature_space: str = BODY) -> ClassWeightHead:
+def save_checkpoint(
+    path: Path, method: str, feature_space: str = BODY, roi_width: int = ROI_WIDTH
+) -> ClassWeightHead:
     """Write a checkpoint of a head with random parameters, and return that head."""
     tree = {
         "classifier": "c",
         "data": {"images": "i", "boxes": "b"},
-        "detector": {"roi_width": ROI_WIDTH},
+        "detector": {"roi_width": roi_width},
         "head": {"method": method, "groups": 2, "hidden": 8},
     }
     rows = classifier_rows()
     classifier = ClassifierWeights(rows, None, CLASSIFIER, feature_space)
     torch.manual_seed(1)
     source = class_row_source(rows, CLASSIFIER, DETECTION)
-    head = build_head(validate_settings(tree).head, source, ROI_WIDTH)
+    head = build_head(validate_settings(tree).head, source, roi_width)
     for parameter in head.parameters():  # a zero or shared start would hide a wrong row
         torch.nn.init.normal_(parameter)
     model = {f"{CLASS_HEAD}{name}": tensor for name, tensor in head.state_dict().items()}
-    model |= {f"{BOX_LAYER}weight": torch.randn(4, ROI_WIDTH), f"{BOX_LAYER}bias": torch.randn(4)}
+    model |= {f"{BOX_LAYER}weight": torch.randn(4, roi_width), f"{BOX_LAYER}bias": torch.randn(4)}
     DetectorCheckpoint(model, classifier, DETECTION, tree, iteration=3).save(path)
     return head
 
@@ -228,6 +232,118 @@ def test_faster_rcnn_borrows_the_row_of_the_nearest_seen_class(tmp_path: Path) -
         nearest = max(seen, key=lambda row: unit[row] @ unit[novel])
         assert torch.equal(head.weight[novel], head.weight[nearest])
         assert head.bias[novel] == head.bias[nearest]
+
+
+def borrow_for(folder: Path, method: str = "faster-rcnn", **options: object) -> DetectionHead:
+    """Export a method that borrows; its novel classes are a, c, e and g, the seen ones f, b, d."""
+    save_checkpoint(folder / "checkpoint.safetensors", method)
+    return export(folder / "checkpoint.safetensors", **options)
+
+
+def save_similarity(path: Path, classes: str = "aceg") -> Path:
+    """Write a similarity by which every class looks most like d, and a quarter as much like b."""
+    values = torch.zeros(len(classes), len(CLASSIFIER))
+    values[:, CLASSIFIER.rows("bd")] = torch.tensor([0.1, 0.4])
+    names = Vocabulary(tuple(classes), tuple(classes.upper()))
+    ClassSimilarity(values, torch.ones(len(classes)).long(), names, CLASSIFIER).save(path)
+    return path
+
+
+def test_neighbours_are_chosen_as_asked(tmp_path: Path) -> None:
+    """Settings reach the rows, and the head records them."""
+    head = borrow_for(tmp_path, neighbors=NeighborSettings(count=3, metric="l2"))
+
+    mean = head.weight[CLASSIFIER.rows("bdf")].mean(dim=0)
+    torch.testing.assert_close(head.weight[CLASSIFIER.rows("aceg")], mean.expand(4, -1))
+    assert head.provenance["borrowed"] == {"rows": 4}
+    assert head.provenance["neighbors"]["count"] == 3
+    assert head.provenance["neighbors"]["metric"] == "l2"
+
+
+def test_a_table_names_neighbours(tmp_path: Path) -> None:
+    """A class of the table takes its neighbour's row; the others keep the computed one."""
+    (tmp_path / "table.csv").write_text("LabelName,NeighborName\na,f\n")
+    computed = borrow_for(tmp_path)
+
+    head = borrow_for(tmp_path, neighbor_table=tmp_path / "table.csv")
+
+    assert torch.equal(head.weight[0], head.weight[CLASSIFIER.positions["f"]])
+    assert torch.equal(head.weight[1:], computed.weight[1:])
+    assert head.provenance["borrowed"] == {"table": 1, "rows": 3}
+    assert [p["role"] for p in head.provenance["parents"]] == ["checkpoint", "neighbor-table"]
+
+
+def test_a_similarity_shares_by_looks(tmp_path: Path) -> None:
+    """Four fifths of d and a fifth of b; with one neighbour, d alone."""
+    path = save_similarity(tmp_path / "similarity.safetensors")
+    b, d = CLASSIFIER.rows("bd")
+
+    head = borrow_for(tmp_path, similarity=path)
+    one = borrow_for(tmp_path, similarity=path, neighbors=NeighborSettings(count=1))
+
+    torch.testing.assert_close(head.weight[0], 0.2 * head.weight[b] + 0.8 * head.weight[d])
+    torch.testing.assert_close(head.bias[0], 0.2 * head.bias[b] + 0.8 * head.bias[d])
+    torch.testing.assert_close(one.weight[0], one.weight[d])
+    assert head.provenance["borrowed"] == {"images": 4}
+
+
+def test_a_class_without_images_needs_leave_to_use_the_proxy(tmp_path: Path) -> None:
+    """It is an error unless the class is not chosen or softmax weights are asked for."""
+    path = save_similarity(tmp_path / "similarity.safetensors", "ac")
+    (tmp_path / "few.txt").write_text("c\na\nd\nx\n")
+
+    with pytest.raises(MismatchError, match="no image of E, G looked like a seen class"):
+        borrow_for(tmp_path, similarity=path)
+    few = borrow_for(tmp_path, similarity=path, classes=str(tmp_path / "few.txt"))
+    softmax = borrow_for(tmp_path, similarity=path, neighbors=NeighborSettings(weights="softmax"))
+
+    assert few.provenance["borrowed"] == {"images": 2}
+    assert softmax.provenance["borrowed"] == {"images": 2, "rows": 2}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"neighbors": {"temperature": 0.2}}, "a temperature is given, but no softmax"),
+        ({"neighbor_classes": "c.csv"}, "classes are given for a table of neighbours, but no"),
+        ({"neighbor_table": "t.csv", "similarity": "s"}, "both a table and a similarity"),
+        ({"similarity": "s", "neighbors": {"metric": "l2"}}, "classifier rows are not compared"),
+    ],
+)
+def test_options_without_effect_are_refused(
+    tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    """What would silently do nothing is an error, and nothing is written."""
+    files = {key: Path(name) for key, name in options.items() if key != "neighbors"}
+    given = options.get("neighbors")
+
+    with pytest.raises(ConfigError, match=message):
+        borrow_for(tmp_path, neighbors=given and NeighborSettings(**given), **files)
+    assert not (tmp_path / "head.safetensors").exists()
+
+
+@pytest.mark.parametrize("method", ["wtn", "ae-wtn"])
+@pytest.mark.parametrize("option", ["neighbors", "neighbor_table", "similarity"])
+def test_a_method_that_borrows_nothing_says_so(tmp_path: Path, method: str, option: str) -> None:
+    """Neighbours given to a transfer network are a misunderstanding."""
+    value = NeighborSettings(count=2) if option == "neighbors" else tmp_path / "file"
+
+    with pytest.raises(ConfigError, match=f"{method} borrows nothing") as error:
+        borrow_for(tmp_path, method, **{option: value})
+    assert error.value.where == str(tmp_path / "checkpoint.safetensors")
+
+
+def test_lsda_adds_what_it_borrows(tmp_path: Path) -> None:
+    """v_j = w_j + (delta_b + delta_d) / 2 for the two nearest seen classes."""
+    rows = classifier_rows()
+    head_in_training = save_checkpoint(tmp_path / "checkpoint.safetensors", "lsda", roi_width=WIDTH)
+    (tmp_path / "table.csv").write_text("LabelName,NeighborName\na,b\na,d\n")
+
+    head = export(tmp_path / "checkpoint.safetensors", neighbor_table=tmp_path / "table.csv")
+
+    b, d = (list("fbd").index(name) for name in "bd")
+    delta = head_in_training.delta.detach()
+    torch.testing.assert_close(head.weight[0], rows[0] + (delta[b] + delta[d]) / 2)
 
 
 def test_a_head_is_pinned_to_its_checkpoint(ae_wtn: Path, tmp_path: Path) -> None:
