@@ -59,16 +59,16 @@ def export_head(
     neighbor_table: Annotated[
         Path | None,
         typer.Option(
-            help="CSV of LabelName,NeighborName, or a novel class file of the official release; "
-            "other classes have computed neighbours.",
+            help="CSV of LabelName, NeighborName (ids), or a novel class file of the official "
+            "release; other classes have computed neighbours.",
             rich_help_panel=NEIGHBORS,
         ),
     ] = None,
     neighbor_classes: Annotated[
         Path | None,
         typer.Option(
-            help="The class file whose rows clsnet_ind_common counts: "
-            "challenge-2018-class-descriptions-new.csv.",
+            help="The class file whose rows such a table counts (clsnet_ind_common): the release's "
+            "500 challenge classes.",
             rich_help_panel=NEIGHBORS,
         ),
     ] = None,

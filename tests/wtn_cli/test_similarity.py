@@ -1,0 +1,92 @@
+"""Tests for ``wtn similarity``, and for the head that is exported with it."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def measure(world: SimpleNamespace, artifacts: SimpleNamespace, tmp_path: Path, wtn: Run) -> Run:
+    """Return a function that measures the tiny world's similarity, with more options."""
+
+    def run(*options: object) -> "subprocess.CompletedProcess[str]":
+        network = ("--backbone", "tiny", "--backbone-weights", world.state_dict)
+        images = ("--images", world.images, "--image-labels", world.image_labels)
+        output = ("-o", tmp_path / "similarity.safetensors", "--image-size", 64)
+        classifier = ("--classifier", artifacts.classifier)
+        return wtn("similarity", *classifier, *network, *images, *output, *options)
+
+    return run
+
+
+@pytest.fixture
+def faster_rcnn(settings_toml: Path, tmp_path: Path, wtn: Run) -> Path:
+    """Return a checkpoint of the method that borrows."""
+    run = wtn("train", "--config", settings_toml, "--method", "faster-rcnn", "-o", tmp_path / "run")
+    assert run.returncode == 0, run.stderr
+    return tmp_path / "run" / "checkpoint.safetensors"
+
+
+def test_it_says_what_was_measured(measure: Run) -> None:
+    """Four classes have images and a classifier row."""
+    told, as_json = measure(), measure("--json", "--max-images", 1, "--activation", "sigmoid")
+
+    assert told.returncode == 0, told.stderr
+    assert "4 with images, of 7" in told.stdout
+    report = json.loads(as_json.stdout)
+    assert (report["classes"], report["classifier_classes"], report["fewest"]) == (4, 7, 1)
+
+
+def test_a_spread_of_zero_is_refused(measure: Run) -> None:
+    """Pixels cannot be divided by it."""
+    run = measure("--image-std", 0.5, 0, 0.5)
+
+    assert run.returncode == 2
+    assert "--image-std must be above 0" in run.stderr
+
+
+def test_a_head_is_exported_with_it(measure: Run, faster_rcnn: Path, wtn: Run) -> None:
+    """Only the seen classes had images, so the others need leave to use the proxy."""
+    assert measure().returncode == 0
+    similarity = faster_rcnn.parent.parent / "similarity.safetensors"
+    export = ("export-head", faster_rcnn, "-o", faster_rcnn.parent / "head.safetensors")
+
+    refused = wtn(*export, "--similarity", similarity)
+    exported = wtn(*export, "--similarity", similarity, "--neighbor-weights", "softmax")
+
+    assert refused.returncode == 4
+    assert "no image of Cat, Fox, Gun looked like a seen class" in refused.stderr
+    assert "--neighbor-weights softmax" in refused.stderr
+    assert exported.returncode == 0, exported.stderr
+    assert "3 by rows" in exported.stdout
+
+
+def test_every_option_about_neighbours_is_taken(faster_rcnn: Path, wtn: Run) -> None:
+    """The head records the settings that the flags gave."""
+    head = faster_rcnn.parent / "head.safetensors"
+    options = ("--neighbors", 2, "--neighbor-metric", "l2", "--neighbor-rows", "normalized")
+    softmax = ("--neighbor-weights", "softmax", "--temperature", 0.5)
+
+    run = wtn("export-head", faster_rcnn, "-o", head, *options, *softmax, "--json")
+    shown = wtn("inspect", head, "--json")
+
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout)["borrowed"] == {"rows": 3}
+    assert shown.returncode == 0, shown.stderr
+
+
+def test_neighbours_are_refused_where_nothing_is_borrowed(
+    artifacts: SimpleNamespace, tmp_path: Path, wtn: Run
+) -> None:
+    """AE-WTN makes every row from the classifier's."""
+    run = wtn("export-head", artifacts.checkpoint, "-o", tmp_path / "h", "--neighbors", 2)
+
+    assert run.returncode == 2
+    assert "ae-wtn borrows nothing" in run.stderr
+    assert not (tmp_path / "h").exists()
