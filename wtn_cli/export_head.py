@@ -1,85 +1,97 @@
 """``wtn export-head``: classifier rows become the rows of a plain Faster R-CNN head."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from pipelines.config import NeighborSettings
+from pipelines.errors import ConfigError
 from wtn_cli import console
 from wtn_cli.options import AsJson, Classes
 
 NEIGHBORS = "Classes without boxes (faster-rcnn and lsda only)"
 
+Checkpoint = Annotated[
+    Path, typer.Argument(metavar="CHECKPOINT", help="A detector made by: wtn train")
+]
+Output = Annotated[Path, typer.Option("--output", "-o", help="The file to write.")]
+Classifier = Annotated[
+    Path | None,
+    typer.Option(help="Rows of another file in the same feature space, such as new classes."),
+]
+Neighbors = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="How many seen classes each borrows from: by default 1 (faster-rcnn) or 10 "
+        "(lsda), and all with softmax weights or --similarity.",
+        rich_help_panel=NEIGHBORS,
+    ),
+]
+NeighborMetric = Annotated[
+    Literal["cosine", "l2"] | None,
+    typer.Option(help="How classifier rows are compared.", rich_help_panel=NEIGHBORS),
+]
+NeighborRows = Annotated[
+    Literal["raw", "standardized", "normalized"] | None,
+    typer.Option(
+        metavar="SPACE",
+        help="What is compared: raw rows, standardized per channel, or normalized to length 1.",
+        rich_help_panel=NEIGHBORS,
+    ),
+]
+NeighborWeights = Annotated[
+    Literal["uniform", "softmax"] | None,
+    typer.Option(
+        help="softmax: in proportion to exp(similarity / temperature), a proxy of visual "
+        "similarity that looks at no image. With --similarity: for classes without images.",
+        rich_help_panel=NEIGHBORS,
+    ),
+]
+Temperature = Annotated[
+    float | None,
+    typer.Option(min=1e-6, help="Of the softmax [default: 0.1].", rich_help_panel=NEIGHBORS),
+]
+NeighborTable = Annotated[
+    Path | None,
+    typer.Option(
+        help="CSV of LabelName, NeighborName (ids), or a novel class file of the official "
+        "release; other classes have computed neighbours.",
+        rich_help_panel=NEIGHBORS,
+    ),
+]
+NeighborClasses = Annotated[
+    Path | None,
+    typer.Option(
+        help="The class file whose rows such a table counts (clsnet_ind_common): the release's "
+        "500 challenge classes.",
+        rich_help_panel=NEIGHBORS,
+    ),
+]
+Similarity = Annotated[
+    Path | None,
+    typer.Option(
+        help="Borrow in proportion to how images look to the classifier; made by: wtn similarity",
+        rich_help_panel=NEIGHBORS,
+    ),
+]
+
 
 def export_head(
-    checkpoint: Annotated[
-        Path, typer.Argument(metavar="CHECKPOINT", help="A detector made by: wtn train")
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path(
-        "head.safetensors"
-    ),
+    checkpoint: Checkpoint,
+    output: Output = Path("head.safetensors"),
     classes: Classes = "all",
-    classifier: Annotated[
-        Path | None,
-        typer.Option(help="Rows of another file in the same feature space, such as new classes."),
-    ] = None,
-    neighbors: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="How many seen classes each borrows from: by default 1 (faster-rcnn) or 10 "
-            "(lsda), and all with softmax weights or --similarity.",
-            rich_help_panel=NEIGHBORS,
-        ),
-    ] = None,
-    neighbor_metric: Annotated[
-        Literal["cosine", "l2"] | None,
-        typer.Option(help="How classifier rows are compared.", rich_help_panel=NEIGHBORS),
-    ] = None,
-    neighbor_rows: Annotated[
-        Literal["raw", "standardized", "normalized"] | None,
-        typer.Option(
-            help="What is compared: rows as they are, standardised per channel, or of length 1.",
-            rich_help_panel=NEIGHBORS,
-        ),
-    ] = None,
-    neighbor_weights: Annotated[
-        Literal["uniform", "softmax"] | None,
-        typer.Option(
-            help="softmax: in proportion to exp(similarity / temperature), a proxy of visual "
-            "similarity that looks at no image. With --similarity: for classes without images.",
-            rich_help_panel=NEIGHBORS,
-        ),
-    ] = None,
-    temperature: Annotated[
-        float | None,
-        typer.Option(min=1e-6, help="Of the softmax [default: 0.1].", rich_help_panel=NEIGHBORS),
-    ] = None,
-    neighbor_table: Annotated[
-        Path | None,
-        typer.Option(
-            help="CSV of LabelName, NeighborName (ids), or a novel class file of the official "
-            "release; other classes have computed neighbours.",
-            rich_help_panel=NEIGHBORS,
-        ),
-    ] = None,
-    neighbor_classes: Annotated[
-        Path | None,
-        typer.Option(
-            help="The class file whose rows such a table counts (clsnet_ind_common): the release's "
-            "500 challenge classes.",
-            rich_help_panel=NEIGHBORS,
-        ),
-    ] = None,
-    similarity: Annotated[
-        Path | None,
-        typer.Option(
-            help="Borrow in proportion to how images look to the classifier; made by: "
-            "wtn similarity",
-            rich_help_panel=NEIGHBORS,
-        ),
-    ] = None,
+    classifier: Classifier = None,
+    neighbors: Neighbors = None,
+    neighbor_metric: NeighborMetric = None,
+    neighbor_rows: NeighborRows = None,
+    neighbor_weights: NeighborWeights = None,
+    temperature: Temperature = None,
+    neighbor_table: NeighborTable = None,
+    neighbor_classes: NeighborClasses = None,
+    similarity: Similarity = None,
     as_json: AsJson = False,
 ) -> None:
     """Export one detection row for every class, offline: a matrix, a bias and a box layer.
@@ -123,5 +135,7 @@ def export_head(
 
 def _settings(given: dict[str, Any]) -> NeighborSettings | None:
     """Return the settings of the flags that were given, or None if none was."""
+    if given["temperature"] is not None and not math.isfinite(given["temperature"]):
+        raise ConfigError("--temperature must be a finite number")
     chosen = {key: value for key, value in given.items() if value is not None}
     return NeighborSettings(**chosen) if chosen else None

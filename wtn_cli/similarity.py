@@ -1,5 +1,6 @@
 """``wtn similarity``: how similar classes look to a classifier, measured on images."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,56 +14,74 @@ from wtn_cli.options import AsJson, BatchSize, Device
 NETWORK = "The network"
 _DEFAULTS = BackboneSettings()
 
+Classifier = Annotated[Path, typer.Option(help="Rows made by: wtn extract-weights")]
+BackboneWeights = Annotated[
+    str,
+    typer.Option(
+        metavar="FILE",
+        help="State dict of the classifier, or torchvision:NAME@WEIGHTS.",
+        rich_help_panel=NETWORK,
+    ),
+]
+Images = Annotated[
+    list[Path],
+    typer.Option(
+        metavar="PATH",
+        help="Folder, zip or tar of `<ImageID>.jpg`; repeat it for several.",
+    ),
+]
+ImageLabels = Annotated[
+    Path, typer.Option(help="CSV of ImageID, LabelName, Confidence; Confidence 1 counts.")
+]
+Output = Annotated[Path, typer.Option("--output", "-o", help="The file to write.")]
+Backbone = Annotated[
+    Literal["resnet50", "resnet18", "mobilenet_v2", "tiny"],
+    typer.Option(
+        metavar="NAME",
+        help="resnet50, resnet18, mobilenet_v2 or tiny.",
+        rich_help_panel=NETWORK,
+    ),
+]
+Activation = Annotated[
+    Literal["softmax", "sigmoid"],
+    typer.Option(
+        help="What it was trained with; sigmoid if it gives several labels an image.",
+        rich_help_panel=NETWORK,
+    ),
+]
+ImageSize = Annotated[
+    int,
+    typer.Option(
+        min=32, metavar="INT", help="Side of its input in pixels.", rich_help_panel=NETWORK
+    ),
+]
+ImageMean = Annotated[
+    tuple[float, float, float],
+    typer.Option(
+        metavar="R G B", help="Subtracted from pixels in 0 to 1.", rich_help_panel=NETWORK
+    ),
+]
+ImageStd = Annotated[
+    tuple[float, float, float],
+    typer.Option(metavar="R G B", help="Divides them then.", rich_help_panel=NETWORK),
+]
+MaxImages = Annotated[
+    int | None, typer.Option(min=1, help="At most so many images of a class (all).")
+]
+
 
 def similarity(
-    classifier: Annotated[Path, typer.Option(help="Rows made by: wtn extract-weights")],
-    backbone_weights: Annotated[
-        str,
-        typer.Option(
-            help="State dict of the classifier, or torchvision:NAME@WEIGHTS.",
-            rich_help_panel=NETWORK,
-        ),
-    ],
-    images: Annotated[
-        list[Path],
-        typer.Option(
-            metavar="PATH",
-            help="Folder, zip or tar of `<ImageID>.jpg`; repeat it for several.",
-        ),
-    ],
-    image_labels: Annotated[
-        Path, typer.Option(help="CSV of ImageID,LabelName,Confidence; Confidence 1 counts.")
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path(
-        "similarity.safetensors"
-    ),
-    backbone: Annotated[
-        Literal["resnet50", "resnet18", "mobilenet_v2", "tiny"],
-        typer.Option(help="What it is.", rich_help_panel=NETWORK),
-    ] = _DEFAULTS.name,
-    activation: Annotated[
-        Literal["softmax", "sigmoid"],
-        typer.Option(
-            help="What it was trained with; sigmoid if it gives several labels an image.",
-            rich_help_panel=NETWORK,
-        ),
-    ] = "softmax",
-    image_size: Annotated[
-        int, typer.Option(min=32, help="Side of its input in pixels.", rich_help_panel=NETWORK)
-    ] = 224,
-    image_mean: Annotated[
-        tuple[float, float, float],
-        typer.Option(
-            metavar="R G B", help="Subtracted from pixels in 0 to 1.", rich_help_panel=NETWORK
-        ),
-    ] = _DEFAULTS.image_mean,
-    image_std: Annotated[
-        tuple[float, float, float],
-        typer.Option(metavar="R G B", help="Divides them then.", rich_help_panel=NETWORK),
-    ] = _DEFAULTS.image_std,
-    max_images: Annotated[
-        int | None, typer.Option(min=1, help="At most so many images of a class (all).")
-    ] = None,
+    classifier: Classifier,
+    backbone_weights: BackboneWeights,
+    images: Images,
+    image_labels: ImageLabels,
+    output: Output = Path("similarity.safetensors"),
+    backbone: Backbone = _DEFAULTS.name,
+    activation: Activation = "softmax",
+    image_size: ImageSize = 224,
+    image_mean: ImageMean = _DEFAULTS.image_mean,
+    image_std: ImageStd = _DEFAULTS.image_std,
+    max_images: MaxImages = None,
     device: Device = "auto",
     batch_size: BatchSize = 32,
     as_json: AsJson = False,
@@ -76,8 +95,8 @@ def similarity(
     """
     from pipelines.similarity import measure_similarity  # imports torch, so only when it runs
 
-    if min(image_std) <= 0:
-        raise ConfigError("--image-std must be above 0 in each channel")
+    if not all(map(math.isfinite, image_mean + image_std)) or min(image_std) <= 0:
+        raise ConfigError("--image-mean must be finite, and --image-std above 0 in each channel")
     settings = BackboneSettings(
         name=backbone, weights=backbone_weights, image_mean=image_mean, image_std=image_std
     )
@@ -104,6 +123,7 @@ def similarity(
             "classes": f"{report.classes} with images, of {report.classifier_classes}",
             "images": f"{report.images}, {report.fewest} or more a class",
             "not at hand": f"{report.missing} images with a label",
-            "recognised": f"{console.percent(report.recognised)} % of the classes",
+            "recognised": f"{console.percent(report.recognised)} % of the classes score highest over "
+            "their own images",
         },
     )

@@ -15,8 +15,9 @@ from wtn_cli import __version__, app
 Wtn = Callable[..., "subprocess.CompletedProcess[str]"]
 
 COMMANDS = [
-    (), ("demo",), ("extract-weights",), ("check-data",), ("train",), ("similarity",), ("export-head",),
-    ("evaluate",), ("predict",), ("inspect",), ("prepare",), *(("prepare", name) for name in (
+    (), ("demo",), ("extract-weights",), ("check-data",), ("train",), ("similarity",),
+    ("export-head",), ("evaluate",), ("predict",), ("inspect",), ("prepare",),
+    *(("prepare", name) for name in (
         "open-images", "coco", "voc", "visual-genome", "oi-500", "oi-57", "vg-200")),
     ("benchmark",), ("benchmark", "export"), ("benchmark", "data"), ("benchmark", "evaluation"),
 ]  # fmt: skip

@@ -43,12 +43,15 @@ def test_it_says_what_was_measured(measure: Run) -> None:
     assert (report["classes"], report["classifier_classes"], report["fewest"]) == (4, 7, 1)
 
 
-def test_a_spread_of_zero_is_refused(measure: Run) -> None:
-    """Pixels cannot be divided by it."""
-    run = measure("--image-std", 0.5, 0, 0.5)
+@pytest.mark.parametrize(
+    "option", [("--image-std", 0.5, 0, 0.5), ("--image-mean", 0.5, "nan", 0.5)], ids=str
+)
+def test_pixels_must_stay_numbers(measure: Run, option: tuple[object, ...]) -> None:
+    """A mean must be finite and a spread above 0."""
+    run = measure(*option)
 
     assert run.returncode == 2
-    assert "--image-std must be above 0" in run.stderr
+    assert "--image-std above 0 in each channel" in run.stderr
 
 
 def test_a_head_is_exported_with_it(measure: Run, faster_rcnn: Path, wtn: Run) -> None:
