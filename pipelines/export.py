@@ -4,10 +4,10 @@ Shapes: C classifier classes, D detection classes, K chosen classes, d classifie
 feature width.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -79,10 +79,9 @@ def export_head(
             weights-only proxy of such a similarity and serve the others.
 
     Raises:
-        ConfigError: If neighbours are given to a method that borrows nothing, or contradict each
-            other; or if the method's head is not a plain one.
-        MismatchError: If a class is unknown, a class to borrow for had no image, or the classifier
-            is of another width or space.
+        ConfigError: If neighbours are given to a method that borrows nothing, or contradict.
+        MismatchError: If a class is unknown or had no image, the classifier is of another width or
+            space, or the head is no plain one (``zsd``).
         DatasetError: If the table is bad.
         ArtifactError: If a file is bad.
     """
@@ -100,15 +99,15 @@ def export_head(
     borrowing = _borrow(trained, rows, sources, checkpoint)
     full = head_of(trained, rows, borrowing.shares if borrowing else None)
     chosen = choose_rows(classes, full.vocabulary, full.groups)
-    facts: dict[str, Any] = {"method": method}
     borrowed: dict[str, int] = {}
-    if borrowing is not None:
+    facts: dict[str, object] = {"method": method}
+    if borrowing:
         borrowed = _count_rules(borrowing, rows.vocabulary, chosen, sources)
         facts |= {"borrowed": borrowed, "neighbors": borrowing.neighbors.model_dump()}
-        parents += [parent(role, path) for role, path in sources.files.items()]
+    parents += [parent(role, path) for role, path in sources.files.items()]
     head = replace(full.subset(chosen), provenance=provenance_of(*parents, **facts))
     head.save(output)
-    groups = {group: head.groups.count(group) for group in dict.fromkeys(head.groups)}
+    groups = dict(Counter(head.groups))
     return ExportReport(output, len(chosen), head.weight.shape[1], groups, method, borrowed)
 
 

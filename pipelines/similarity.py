@@ -17,15 +17,13 @@ from torch import Tensor, nn
 
 from pipelines.artifacts import ClassifierWeights
 from pipelines.class_similarity import ClassSimilarity
-from pipelines.classifiers.candidates import layer_tensors
-from pipelines.classifiers.feature_space import fingerprint
-from pipelines.classifiers.final_layer import find_final_layer
-from pipelines.classifiers.sources import ClassifierSource, read_source
+from pipelines.classifiers.feature_space import refuse_other_features
+from pipelines.classifiers.sources import read_source
 from pipelines.config import BackboneSettings
 from pipelines.data.images import open_images
 from pipelines.data.labelled_images import ClassImages, read_class_images
 from pipelines.devices import resolve_device
-from pipelines.errors import ConfigError, DatasetError, MismatchError
+from pipelines.errors import ConfigError, DatasetError
 from pipelines.models.classification import (
     Activation,
     LabelledImages,
@@ -146,10 +144,8 @@ def measure_crop_similarity(
             mend=f"The classifier has {len(loaded.rows.vocabulary)} rows, counted from 0.",
         )
     batches = (
-        LabelledImages(normalise(images), torch.arange(len(images)), labels)
-        for images, labels in zip(
-            torch.split(data.images, CROPS_A_PASS), torch.split(label, CROPS_A_PASS), strict=True
-        )
+        LabelledImages(normalise(data.images[at]), torch.arange(len(at)), label[at])
+        for at in torch.split(torch.arange(len(data)), CROPS_A_PASS)
     )
     similarity = _measure(loaded, batches, present.tolist(), "softmax", parent("crops", crops))
     similarity.save(output)
@@ -179,7 +175,7 @@ def _load(classifier: Path, backbone: BackboneSettings) -> _Loaded:
             mend="Give the file that the classifier was extracted from: --backbone-weights FILE.",
         )
     rows, source = ClassifierWeights.load(classifier), read_source(backbone.weights)
-    _refuse_other_network(rows, source, classifier, backbone.weights)
+    refuse_other_features(classifier, rows.feature_space, source.tensors, backbone.weights)
     network = classification_network(backbone, source.tensors, rows)
     parents = (
         parent("classifier", classifier, rows.provenance),
@@ -187,23 +183,6 @@ def _load(classifier: Path, backbone: BackboneSettings) -> _Loaded:
     )
     shown = {"name", "image_mean", "image_std"}
     return _Loaded(rows, network, parents, backbone.model_dump(mode="json", include=shown))
-
-
-def _refuse_other_network(
-    rows: ClassifierWeights, source: ClassifierSource, classifier: Path, weights: str
-) -> None:
-    """Raise MismatchError if the rows act on the features of another network."""
-    shapes = {n: tuple(t.shape) for n, t in source.tensors.items() if t.is_floating_point()}
-    final = find_final_layer(shapes, where=weights).chosen
-    weight, _ = layer_tensors(source.tensors, final)
-    found = fingerprint(source.tensors, final, weight)
-    if rows.feature_space.startswith("body:") and rows.feature_space != found:
-        raise MismatchError(
-            f"its rows act on other features than those of {weights} (fingerprint "
-            f"{rows.feature_space[:17]}, not {found[:17]})",
-            where=classifier,
-            mend="Give the network that the rows were extracted from.",
-        )
 
 
 def _measure(

@@ -123,7 +123,7 @@ def similarity(
             "classes": f"{report.classes} with images, of {report.classifier_classes}",
             "images": f"{report.images}, {report.fewest} or more a class",
             "not at hand": f"{report.missing} images with a label",
-            "recognised": f"{console.percent(report.recognised)} % of the classes score highest over "
+            "recognised": f"{console.percent(report.recognised)} % of the classes score highest on "
             "their own images",
         },
     )

@@ -9,7 +9,8 @@ from pathlib import Path
 from torch import Tensor
 
 from pipelines.artifacts import ClassifierWeights
-from pipelines.classifiers.candidates import Candidate
+from pipelines.classifiers.candidates import Candidate, layer_tensors
+from pipelines.classifiers.final_layer import find_final_layer
 from pipelines.errors import MismatchError
 from pipelines.provenance import tensors_sha256
 
@@ -51,3 +52,30 @@ def declared_feature_space(path: Path, width: int) -> str:
             mend="Rows share a feature space only if one network computes the features of both.",
         )
     return other.feature_space
+
+
+def refuse_other_features(
+    path: Path, feature_space: str, tensors: Mapping[str, Tensor], network: str
+) -> None:
+    """Refuse a classifier file whose rows act on the features of another network.
+
+    Args:
+        path: The file.
+        feature_space: Its fingerprint; that of a bare matrix shows no network.
+        tensors: All tensors of the network, its final layer included.
+        network: Where they came from.
+
+    Raises:
+        MismatchError: If the fingerprints differ.
+        ArtifactError: If the network has no final layer.
+    """
+    shapes = {n: tuple(t.shape) for n, t in tensors.items() if t.is_floating_point()}
+    final = find_final_layer(shapes, where=network).chosen
+    found = fingerprint(tensors, final, layer_tensors(tensors, final)[0])
+    if feature_space.startswith("body:") and feature_space != found:
+        raise MismatchError(
+            f"its rows act on other features than those of {network} (fingerprint "
+            f"{feature_space[:17]}, not {found[:17]})",
+            where=path,
+            mend="Give the network that the rows were extracted from.",
+        )
