@@ -54,14 +54,14 @@ def classification_network(
     """
     network: nn.Module = _build(settings.name)
     layer = _FINAL_LAYERS.get(settings.name, "fc")
-    width = network.get_submodule(layer).in_features
-    if width != classifier.weight.shape[1]:
+    width: int = network.get_parameter(f"{layer}.weight").shape[1]
+    classes, given = classifier.weight.shape
+    if width != given:
         raise MismatchError(
-            f"the rows are {classifier.weight.shape[1]} wide, the features of {settings.name} "
-            f"{width}",
+            f"the rows are {given} wide, the features of {settings.name} {width}",
             mend="Give the network that the rows were extracted from.",
         )
-    final = nn.Linear(*reversed(classifier.weight.shape), bias=classifier.bias is not None)
+    final = nn.Linear(width, classes, bias=classifier.bias is not None)
     network.set_submodule(layer, final)
     rows = {f"{layer}.weight": classifier.weight, f"{layer}.bias": classifier.bias}
     _load(network, {**state_dict, **rows}, settings)
