@@ -28,7 +28,7 @@ def load_head(checkpoint: Path, head: Path | None = None) -> DetectionHead:
     return replace(head_of(trained, trained.classifier), provenance=made_from)
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference mode: a detector loads its weights into these tensors
 def head_of(
     trained: DetectorCheckpoint, classifier: ClassifierWeights, shares: Tensor | None = None
 ) -> DetectionHead:

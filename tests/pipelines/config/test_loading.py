@@ -1,4 +1,4 @@
-"""Tests for pipelines.config."""
+"""Tests for pipelines.config.loading: files, assignments and flags, and what is refused."""
 
 import math
 from pathlib import Path
@@ -79,6 +79,7 @@ def test_images_are_one_source_or_several(given: str, images: tuple[str, ...]) -
         ("schedule.iterations=0", "greater than 0"),
         ("detector.anchor_sizes=[8]", "needs five numbers"),
         ("head.negative_slope=0", "passes no gradient"),
+        ("head.zsd.mode=softmax", r"bad value for head.zsd.mode: .*'sigmoid'"),
         ("head.groups=7", r"head.groups \(7\) must divide the hidden width \(2048"),
         ("data.sampler=unifrom", r"bad value for data.sampler: .*'uniform'"),
         ("data.repeat_threshold=0", "greater than 0"),
@@ -90,6 +91,13 @@ def test_a_bad_setting_is_refused(assignment: str, message: str) -> None:
     """The key, what is wrong with it and a way out are named."""
     with pytest.raises(ConfigError, match=message):
         load_settings(None, [*REQUIRED, assignment])
+
+
+def test_a_setting_that_the_method_ignores_is_refused() -> None:
+    """The setting is named with the methods that use it."""
+    message = "bad value for head: alpha changes nothing in wtn, only in ae-wtn; leave it out$"
+    with pytest.raises(ConfigError, match=message):
+        load_settings(None, [*REQUIRED, "head.alpha=5"], {"head.method": "wtn"})
 
 
 def test_a_missing_setting_says_how_to_give_it() -> None:
