@@ -7,25 +7,24 @@ borrow the row of their nearest seen class, and AE-WTN.
 
 import time
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from PIL import Image
 
 from pipelines.config import TrainSettings, validate_settings
-from pipelines.data.shapes import NUM_CLASSES, ShapesSettings
-from pipelines.data.shapes_world import ShapesSplit, ShapesWorld, write_shapes_world
+from pipelines.data.shapes import ShapesSettings
+from pipelines.data.shapes_world import ShapesSplit, ShapesWorld
 from pipelines.drawing import montage
 from pipelines.evaluate import GroundTruthFiles, evaluate_detector
 from pipelines.export import export_head
-from pipelines.extract import extract_weights
 from pipelines.metrics.scorer import Scoring
 from pipelines.predict import predict_images
 from pipelines.storage import atomic_path
+from pipelines.study.shapes import ITERATIONS, ShapesSource, make_shapes_world
+from pipelines.study.worlds import Progress
 from pipelines.train import train_detector
-from pipelines.training.classifier import train_classifier
 from pipelines.training.run_folder import CHECKPOINT
 
 METHODS = {
@@ -33,8 +32,6 @@ METHODS = {
     "ae-wtn": ("ae-wtn", "AE-WTN"),
 }
 HEAD = "head.safetensors"
-ITERATIONS = 1000
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -99,28 +96,18 @@ def run_demo(
         iterations: Training steps of each detector.
     """
     started = time.perf_counter()
-    on_progress("draw the world", 0, 1)
-    settings = world_settings or ShapesSettings(seed=seed)
-    world = write_shapes_world(output / "world", settings)
-    network, classifier = output / "network.safetensors", output / "classifier.safetensors"
-    train_classifier(
-        world.crops,
-        NUM_CLASSES,
-        network,
-        seed=seed,
-        on_step=lambda step, steps, loss: on_progress("train the classifier", step, steps),
-    )
-    extracted = extract_weights(str(network), classifier, classes=world.classes)
+    sizes = replace(world_settings or ShapesSettings(), seed=seed)
+    folder = output / "world"
+    classes = make_shapes_world(folder, sizes, on_progress)
+    world, settings = ShapesWorld.at(folder), ShapesSource(iterations).world(folder).settings
     results = []
     for key, (method, title) in METHODS.items():
-        options = _settings(world, classifier, network, method, seed, iterations)
+        options = validate_settings({**settings, "head": {"method": method}, "seed": seed})
         scores = _train_and_score(options, output / method, world, title, on_progress)
         results.append(MethodResult(key, title, **scores))
     picture = _draw_picture(output, world)
     seconds = time.perf_counter() - started
-    return DemoReport(
-        tuple(results), seconds, picture, extracted.num_classes, settings.num_seen, seed
-    )
+    return DemoReport(tuple(results), seconds, picture, classes, sizes.num_seen, seed)
 
 
 def _train_and_score(
@@ -148,52 +135,6 @@ def _train_and_score(
         )
         scores[group] = evaluated.metrics.mean_average_precision()
     return scores
-
-
-def _settings(
-    world: ShapesWorld, classifier: Path, network: Path, method: str, seed: int, iterations: int
-) -> TrainSettings:
-    """Return settings that train a small detector in a minute or two on two cores."""
-    return validate_settings(
-        {
-            "classifier": classifier,
-            "data": {
-                "images": world.train.images,
-                "boxes": world.train.boxes,
-                "classes": world.seen_classes,
-                "hierarchy": world.hierarchy,
-                "sampler": "uniform",
-                "group_by_aspect_ratio": False,
-                "workers": 0,  # decoding is cheap here; a second process would only compete
-            },
-            "backbone": {
-                "name": "tiny",
-                "weights": str(network),
-                "trainable_stages": 5,
-                "fpn_channels": 64,
-            },
-            "detector": {
-                "roi_width": 256,
-                "min_size": 128,
-                "max_size": 128,
-                "anchor_sizes": (16, 24, 36, 54, 80),
-                "aspect_ratios": (1.0,),
-                "proposals_train": 200,
-                "proposals_test": 50,
-                "rois_per_image": 32,  # RoIAlign's backward pass is most of a step on a CPU
-                "foreground_fraction": 0.5,
-                "detections_per_image": 100,
-            },
-            "head": {"method": method},
-            "optimizer": {"learning_rate": 0.015, "max_gradient_norm": 5.0},
-            "schedule": {
-                "iterations": iterations,
-                "warmup_iterations": iterations * 3 // 20,
-                "steps": (iterations * 13 // 20, iterations * 9 // 10),
-            },
-            "seed": seed,
-        }
-    )
 
 
 def _draw_picture(output: Path, world: ShapesWorld) -> Path:

@@ -29,6 +29,7 @@ from wtn_cli import (
     predict,
     prepare,
     similarity,
+    study,
     train,
 )
 
@@ -62,6 +63,7 @@ for _command in (
 ):
     app.command(rich_help_panel="The path of your data")(_command)
 app.command(rich_help_panel="Look closer")(inspect.inspect)
+app.command(rich_help_panel="Look closer")(study.study)
 app.add_typer(benchmark.app, name="benchmark", rich_help_panel="Look closer")
 
 

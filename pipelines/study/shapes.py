@@ -1,14 +1,21 @@
 """The procedural world of 960 classes, 100 of them with boxes, and a detector for a CPU."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from pipelines.data.shapes import NUM_CLASSES, ShapesSettings
+import numpy as np
+
+from pipelines.config import BackboneSettings, Method
+from pipelines.data.shapes import ATTRIBUTES, NUM_CLASSES, ShapesSettings
 from pipelines.data.shapes_world import ShapesSplit, ShapesWorld, write_shapes_world
+from pipelines.errors import ConfigError
 from pipelines.evaluate import GroundTruthFiles
 from pipelines.extract import extract_weights
+from pipelines.models.tiny import STAGE_CHANNELS
+from pipelines.similarity import measure_crop_similarity
 from pipelines.study.worlds import (
     NOVEL_AP50,
     NOVEL_AR50,
@@ -16,11 +23,14 @@ from pipelines.study.worlds import (
     EvaluationSet,
     Progress,
     World,
+    WorldCost,
 )
 from pipelines.training.classifier import train_classifier
 
 ITERATIONS = 1000
-RECIPE = "world.json"
+RECIPE, NETWORK, CLASSIFIER = "world.json", "network.safetensors", "classifier.safetensors"
+WORD_WIDTH = 64
+_SECONDS_PER_IMAGE = 0.026  # on one core of a server CPU
 
 
 @dataclass(frozen=True)
@@ -33,37 +43,123 @@ class ShapesSource:
     """
 
     iterations: int = ITERATIONS
-    sizes: ShapesSettings | None = None
+    sizes: ShapesSettings = field(default_factory=ShapesSettings)
     name: str = field(default="shapes", init=False)
     seeded: bool = field(default=True, init=False)
+    lacks: Mapping[str, str] = field(default_factory=dict, init=False)
 
-    def prepare(self, folder: Path, seed: int, on_progress: Progress) -> World:
-        """Draw and train, unless the folder has it; the same seed and sizes give the same files."""
+    @property
+    def cost(self) -> WorldCost:
+        """What a plan reckons with."""
+        sizes = self.sizes
+        seconds = dict.fromkeys(get_args(Method), _SECONDS_PER_IMAGE)
+        return WorldCost(
+            train_images=sizes.num_train,
+            evaluation_images=sizes.num_val_seen + sizes.num_val_novel,
+            classes=NUM_CLASSES,
+            width=STAGE_CHANNELS[-1],
+            seen=sizes.num_seen,
+            seconds_per_image=seconds,
+            time_basis=f"{_SECONDS_PER_IMAGE} s an image, measured on one core of a server CPU",
+            memory_gigabytes=1.1,
+            memory_basis="resident memory of one training, measured",
+            image_gigabytes=0.2,
+            image_basis="scenes and crops of a world, measured",
+        )
+
+    def missing(self) -> tuple[str, ...]:
+        """Return nothing: all of it is drawn."""
+        return ()
+
+    def world(self, folder: Path) -> World:
+        """Return the world in a folder, drawn or not."""
         drawn = ShapesWorld.at(folder)
-        network, classifier = folder / "network.safetensors", folder / "classifier.safetensors"
-        sizes = self.sizes or ShapesSettings(seed=seed)
-        made, recipe = folder / RECIPE, json.dumps(asdict(sizes))
-        if not (made.exists() and made.read_text() == recipe):
-            on_progress("draw the world", 0, 1)
-            write_shapes_world(folder, sizes)
-            train_classifier(
-                drawn.crops,
-                NUM_CLASSES,
-                network,
-                seed=seed,
-                on_step=lambda step, steps, loss: on_progress("train the classifier", step, steps),
-            )
-            extract_weights(str(network), classifier, classes=drawn.classes)
-            made.write_text(recipe)  # last: whatever is here before is not finished
         novel = _evaluation("novel", drawn.val_novel, drawn)
+        settings = shapes_settings(
+            drawn,
+            folder / "classifier.safetensors",
+            folder / "network.safetensors",
+            self.iterations,
+        )
         return World(
-            settings=shapes_settings(drawn, classifier, network, self.iterations),
+            settings=settings,
             evaluations={
                 SEEN_AP50: _evaluation("seen", drawn.val_seen, drawn),
                 NOVEL_AP50: novel,
                 NOVEL_AR50: novel,
             },
+            words=folder / "words.safetensors",
+            similarity=folder / "similarity.safetensors",
         )
+
+    def prepare(self, folder: Path, seed: int, on_progress: Progress) -> World:
+        """Draw and train, unless the folder has it; the same seed and sizes give the same files.
+
+        Raises:
+            ConfigError: If the folder holds a world of another seed or of other sizes.
+        """
+        sizes = replace(self.sizes, seed=seed)
+        made, recipe = folder / RECIPE, json.dumps(asdict(sizes))
+        if not made.exists():
+            make_shapes_world(folder, sizes, on_progress)
+            made.write_text(recipe)  # last: whatever is here before is not finished
+        elif made.read_text() != recipe:
+            raise ConfigError(
+                "the folder holds another world, drawn with another seed or in other sizes",
+                where=folder,
+                mend="Name another folder with --output.",
+            )
+        world = self.world(folder)
+        _write_words(folder, seed)
+        _write_similarity(world, folder)
+        return world
+
+
+def make_shapes_world(folder: Path, sizes: ShapesSettings, on_progress: Progress) -> int:
+    """Draw a world, train a classifier on its crops and extract it; return its classes.
+
+    What is in the folder is replaced. The seed is that of the sizes.
+    """
+    on_progress("draw the world", 0, 1)
+    drawn = write_shapes_world(folder, sizes)
+    network = folder / NETWORK
+    train_classifier(
+        drawn.crops,
+        NUM_CLASSES,
+        network,
+        seed=sizes.seed,
+        on_step=lambda step, steps, loss: on_progress("train the classifier", step, steps),
+    )
+    extracted = extract_weights(str(network), folder / CLASSIFIER, classes=drawn.classes)
+    return extracted.num_classes
+
+
+def _write_words(folder: Path, seed: int) -> None:
+    """Write a random vector for each word of the class names, as a text file and a classifier.
+
+    They stand in for vectors learned from text, of which a drawn world has none: a class shares
+    with another what their names share, and nothing else.
+    """
+    output, text = folder / "words.safetensors", folder / "words.vec"
+    if output.exists():
+        return
+    words = [word for values in ATTRIBUTES for word in values]
+    vectors = np.random.default_rng((seed, WORD_WIDTH)).standard_normal((len(words), WORD_WIDTH))
+    lines = [f"{len(words)} {WORD_WIDTH}"]
+    for word, vector in zip(words, vectors.tolist(), strict=True):
+        lines.append(" ".join([word, *(f"{number:.5f}" for number in vector)]))
+    text.write_text("\n".join(lines) + "\n")
+    extract_weights(str(text), output, classes=ShapesWorld.at(folder).classes)
+
+
+def _write_similarity(world: World, folder: Path) -> None:
+    """Average the classifier's probabilities over the crops of each class."""
+    assert world.similarity is not None
+    if world.similarity.exists():
+        return
+    backbone = BackboneSettings.model_validate(world.settings["backbone"])
+    crops = ShapesWorld.at(folder).crops
+    measure_crop_similarity(world.settings["classifier"], backbone, crops, world.similarity)
 
 
 def _evaluation(group: str, split: ShapesSplit, world: ShapesWorld) -> EvaluationSet:

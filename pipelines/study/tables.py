@@ -127,12 +127,16 @@ class Table:
 
     def markdown(self) -> str:
         """Render the table, with the rank agreement below it where the paper has figures."""
+        return "\n".join([*_aligned(self.columns("**")), *self._agreement_lines()]) + "\n"
+
+    def columns(self, emphasis: str = "") -> list[list[str]]:
+        """Return each column's heading and cells, the best figures between two marks."""
         columns = [["method", *(row.title for row in self.rows)]]
         for metric in self.metrics:
-            columns.append([metric.title, *self._our_cells(metric)])
+            columns.append([metric.title, *self._our_cells(metric, emphasis)])
             if self.has_paper(metric):
-                columns.append([metric.paper_title, *self._paper_cells(metric)])
-        return "\n".join([*_aligned(columns), *self._agreement_lines()]) + "\n"
+                columns.append([metric.paper_title, *self._paper_cells(metric, emphasis)])
+        return columns
 
     def as_dict(self) -> dict[str, object]:
         """Return the table as JSON values; what is undefined is null."""
@@ -147,18 +151,18 @@ class Table:
         agreement = {m.name: vars(self.rank_agreement(m)) for m in self.metrics}
         return {"name": self.name, "rows": rows, "rank_agreement": agreement}
 
-    def _our_cells(self, metric: Metric) -> list[str]:
+    def _our_cells(self, metric: Metric, emphasis: str) -> list[str]:
         summaries = [row.summary(metric.name) for row in self.rows]
         return [
-            _emphasised(text, is_best) + self._spread(summary, metric.decimals)
+            _emphasised(text, is_best, emphasis) + self._spread(summary, metric.decimals)
             for summary, (text, is_best) in zip(
                 summaries, _texts([s.mean for s in summaries], metric), strict=True
             )
         ]
 
-    def _paper_cells(self, metric: Metric) -> list[str]:
+    def _paper_cells(self, metric: Metric, emphasis: str) -> list[str]:
         figures = [row.in_paper(metric.name) for row in self.rows]
-        return [_emphasised(*text) for text in _texts(figures, metric)]
+        return [_emphasised(*text, emphasis) for text in _texts(figures, metric)]
 
     def _spread(self, summary: Summary, decimals: int) -> str:
         spread = f" ± {summary.deviation:.{decimals}f}" if summary.count > 1 else ""
@@ -201,8 +205,8 @@ def _texts(figures: Sequence[float], metric: Metric) -> list[tuple[str, bool]]:
     return [(text, text == f"{best:.{metric.decimals}f}") for text in texts]
 
 
-def _emphasised(text: str, is_best: bool) -> str:
-    return f"**{text}**" if is_best else text
+def _emphasised(text: str, is_best: bool, emphasis: str) -> str:
+    return f"{emphasis}{text}{emphasis}" if is_best else text
 
 
 def _aligned(columns: Sequence[Sequence[str]]) -> list[str]:

@@ -1,11 +1,12 @@
 """Real photographs in small: mosaics of Tiny-ImageNet tiles, and an ImageNet classifier."""
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from pipelines.errors import DatasetError
+from pipelines.config import Method
 from pipelines.evaluate import GroundTruthFiles
 from pipelines.extract import extract_weights
 from pipelines.study.worlds import (
@@ -15,9 +16,13 @@ from pipelines.study.worlds import (
     EvaluationSet,
     Progress,
     World,
+    WorldCost,
+    refuse_missing,
+    write_classes,
 )
 
 ITERATIONS = 1000
+NETWORK = "classifiers/mobilenet_v2_imagenet1k.safetensors"
 NEEDED = (
     "tin200/class-descriptions.csv",
     *(
@@ -25,9 +30,10 @@ NEEDED = (
         for split in ("train", "val-seen", "val-novel")
         for suffix in (".zip", "-annotations-bbox.csv")
     ),
-    "classifiers/mobilenet_v2_imagenet1k.safetensors",
+    NETWORK,
     "classifiers/imagenet1k-classes.csv",
 )
+_SECONDS_PER_IMAGE = 0.15  # on one core of a server CPU
 
 
 @dataclass(frozen=True)
@@ -48,27 +54,45 @@ class Tin200Source:
     name: str = field(default="tin200", init=False)
     seeded: bool = field(default=False, init=False)
 
-    def prepare(self, folder: Path, seed: int, on_progress: Progress) -> World:
-        """Extract the classifier; images and boxes are used where they are.
+    @property
+    def lacks(self) -> Mapping[str, str]:
+        """Why it cannot serve some rows."""
+        reasons = {
+            "similarity": "there are no images of single classes besides those it is evaluated on"
+        }
+        if self.words is None:
+            reasons["words"] = "it needs word vectors of the classes: --words FILE"
+        return reasons
 
-        Raises:
-            DatasetError: If a file is missing.
-        """
-        missing = [name for name in NEEDED if not (self.data / name).exists()]
-        if missing:
-            raise DatasetError(
-                f"{missing[0]} is missing ({len(missing)} of {len(NEEDED)} files)",
-                where=self.data,
-                mend=f"The world needs: {', '.join(NEEDED)}.",
-            )
-        folder.mkdir(parents=True, exist_ok=True)
-        network = self.data / "classifiers/mobilenet_v2_imagenet1k.safetensors"
-        classifier = folder / "classifier.safetensors"
-        names = self.data / "classifiers/imagenet1k-classes.csv"
-        extract_weights(str(network), classifier, classes=names)
+    @property
+    def cost(self) -> WorldCost:
+        """What a plan reckons with."""
+        seconds = _SECONDS_PER_IMAGE * self.scale**2
+        return WorldCost(
+            train_images=1406,
+            evaluation_images=390,
+            classes=1000,
+            width=1280,
+            seen=150,
+            seconds_per_image=dict.fromkeys(get_args(Method), seconds),
+            time_basis=f"{seconds:g} s an image, measured on one core of a server CPU"
+            + (", times the pixels" if self.scale != 1 else ""),
+            memory_gigabytes=1.3 * self.scale**2,
+            memory_basis="resident memory of one training, measured at --scale 1",
+            image_gigabytes=0.05,
+            image_basis="the archives of mosaics",
+        )
+
+    def missing(self) -> tuple[str, ...]:
+        """Return the files that are not in the data folder."""
+        needed = [self.data / name for name in NEEDED] + ([self.words] if self.words else [])
+        return tuple(str(path) for path in needed if not path.exists())
+
+    def world(self, folder: Path) -> World:
+        """Return the world whose classifier is in a folder, extracted or not."""
         novel = self._evaluation("novel", folder)
         return World(
-            settings=self._settings(classifier, network),
+            settings=self._settings(folder / "classifier.safetensors", self.data / NETWORK),
             evaluations={
                 SEEN_AP50: self._evaluation("seen", folder),
                 NOVEL_AP50: novel,
@@ -77,18 +101,34 @@ class Tin200Source:
             words=self.words,
         )
 
-    def _evaluation(self, group: str, folder: Path) -> EvaluationSet:
-        """Return the validation set of a group; only classes of the set are scored."""
-        classes = folder / f"{group}-classes.csv"
+    def prepare(self, folder: Path, seed: int, on_progress: Progress) -> World:
+        """Extract the classifier; images and boxes are used where they are.
+
+        Raises:
+            DatasetError: If a file is missing.
+        """
+        refuse_missing(self)
+        folder.mkdir(parents=True, exist_ok=True)
+        extract_weights(
+            str(self.data / NETWORK),
+            folder / "classifier.safetensors",
+            classes=self.data / "classifiers/imagenet1k-classes.csv",
+        )
+        for group in ("seen", "novel"):
+            self._write_classes(group, folder)
+        return self.world(folder)
+
+    def _write_classes(self, group: str, folder: Path) -> None:
+        """Write the classes of a group: only those are scored."""
         with (self.data / NEEDED[0]).open(newline="") as file:
             rows = [row for row in csv.DictReader(file) if row["Split"] == group]
-        with classes.open("w", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("LabelName", "DisplayName"))
-            writer.writerows((row["LabelName"], row["DisplayName"]) for row in rows)
+        classes = ((row["LabelName"], row["DisplayName"]) for row in rows)
+        write_classes(_classes_of(group, folder), classes)
+
+    def _evaluation(self, group: str, folder: Path) -> EvaluationSet:
         base = self.data / "tin200" / f"val-{group}"
         truth = GroundTruthFiles(base.with_name(f"{base.name}-annotations-bbox.csv"))
-        return EvaluationSet(str(classes), (base.with_suffix(".zip"),), truth)
+        return EvaluationSet(str(_classes_of(group, folder)), (base.with_suffix(".zip"),), truth)
 
     def _settings(self, classifier: Path, network: Path) -> dict[str, Any]:
         """Return settings that train on a CPU core in a quarter of an hour."""
@@ -127,3 +167,7 @@ class Tin200Source:
                 "steps": (self.iterations * 3 // 4, self.iterations * 9 // 10),
             },
         }
+
+
+def _classes_of(group: str, folder: Path) -> Path:
+    return folder / f"{group}-classes.csv"

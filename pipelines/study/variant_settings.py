@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from pipelines.artifacts import ClassifierWeights
-from pipelines.config import TrainSettings, validate_settings
+from pipelines.config import DetectorSettings, TrainSettings, validate_settings
 from pipelines.errors import ConfigError
 from pipelines.provenance import parent, provenance_of
 from pipelines.study.variants import Variant
@@ -20,12 +20,12 @@ SPREAD_SEED = 0  # of the factors that spread the lengths of the rows
 def variant_settings(
     variant: Variant, world: World, folder: Path, seed: int, device: str
 ) -> TrainSettings:
-    """Return the settings of a variant's training.
+    """Return the settings of a variant's training; its files may have yet to be made.
 
     Args:
         variant: The row.
         world: Its settings are the base.
-        folder: Where a changed classifier file is written, if the row needs one.
+        folder: Where :func:`write_inputs` writes a changed classifier file.
         seed: Of the training.
         device: Of the training.
 
@@ -37,11 +37,12 @@ def variant_settings(
         group, name = key.split(".")
         tree.setdefault(group, {})[name] = value
     if variant.hidden_share != 1:
-        tree["head"]["hidden"] = round(tree["detector"]["roi_width"] * variant.hidden_share)
+        width = tree.get("detector", {}).get("roi_width", DetectorSettings().roi_width)
+        tree["head"]["hidden"] = round(width * variant.hidden_share)
     if variant.words:
         tree["classifier"] = _words(world)
     if variant.row_spread != 1:
-        tree["classifier"] = _spread_rows(Path(tree["classifier"]), folder, variant.row_spread)
+        tree["classifier"] = _spread_classifier(folder, variant.row_spread)
     _lengthen(tree["schedule"], variant.length)
     return validate_settings(tree)
 
@@ -55,16 +56,28 @@ def _words(world: World) -> Path:
     return world.words
 
 
-def _spread_rows(classifier: Path, folder: Path, spread: float) -> Path:
-    """Write the classifier with rows of widely different lengths; directions stay."""
-    output = folder / f"classifier-spread-{spread:g}.safetensors"
+def write_inputs(variant: Variant, world: World, folder: Path) -> None:
+    """Write the classifier file that only some rows train with, if this is one of them.
+
+    Its rows have widely different lengths, and the directions of the world's.
+    """
+    output = _spread_classifier(folder, variant.row_spread)
+    if variant.row_spread == 1 or output.exists():
+        return
+    classifier = Path(world.settings["classifier"])
     rows = ClassifierWeights.load(classifier)
     generator = torch.Generator().manual_seed(SPREAD_SEED)
     exponents = torch.rand(len(rows.weight), 1, generator=generator)
     exponents = (exponents - exponents.min()) / (exponents.max() - exponents.min()) - 0.5
-    provenance = provenance_of(parent("classifier", classifier, rows.provenance), spread=spread)
-    replace(rows, weight=rows.weight * spread**exponents, provenance=provenance).save(output)
-    return output
+    weight = rows.weight * variant.row_spread**exponents
+    provenance = provenance_of(
+        parent("classifier", classifier, rows.provenance), spread=variant.row_spread
+    )
+    replace(rows, weight=weight, provenance=provenance).save(output)
+
+
+def _spread_classifier(folder: Path, spread: float) -> Path:
+    return folder / f"classifier-spread-{spread:g}.safetensors"
 
 
 def _lengthen(schedule: dict[str, Any], factor: float) -> None:

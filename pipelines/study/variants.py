@@ -1,10 +1,11 @@
 """The rows of the studies: which settings, and what stands for them in the paper.
 
-Source: Kuen et al., ICCV 2019, Tables 1 to 3 and section 5.
+Source: Kuen et al., ICCV 2019, Tables 1 to 3 and section 5. The rows of ``LENGTH``, ``SPREAD``,
+``START`` and ``SWITCHES`` are not in the paper: they ask when each part of AE-WTN pays.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipelines.config import NeighborSettings
@@ -46,6 +47,27 @@ class Variant:
     def training(self) -> str:
         """The name of the trained detector."""
         return self.trained_as or self.name
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What the row takes that not every world has: ``words``, ``similarity``."""
+        return tuple(need for need in ("words", "similarity") if getattr(self, need))
+
+    def changes(self) -> Assignments:
+        """Return what sets the row apart from the world's settings, as JSON values."""
+        own = {
+            "trained_as": self.trained_as,
+            "neighbors": self.neighbors.model_dump(exclude_defaults=True) if self.neighbors else {},
+            "similarity": self.similarity,
+            "words": self.words,
+        }
+        factors = {
+            "hidden_share": self.hidden_share,
+            "row_spread": self.row_spread,
+            "length": self.length,
+        }
+        given = {key: value for key, value in own.items() if value}
+        return self.settings | given | {k: v for k, v in factors.items() if v != 1}
 
 
 def _head(method: str, **settings: Any) -> Assignments:  # noqa: ANN401 - any setting
@@ -99,6 +121,59 @@ TABLE3 = (
     Variant("wtn+-batch-norm", "WTN+ with BatchNorm", _head("wtn+", norm="batch")),
 )
 FIGURE4 = (WTN, WTN_PLUS, AE_WTN)
+
+LENGTHS = (0.25, 0.5, 1.0, 2.0)  # times the world's iterations
+WIDE_SPREAD = 28.0  # longest over shortest row of one large-scale classifier, says the paper
+
+
+def _with(variant: Variant, suffix: str, words: str, **settings: Any) -> Variant:  # noqa: ANN401
+    """Return a row that differs from another in some settings of its head."""
+    changed = {f"head.{key}": value for key, value in settings.items()}
+    return replace(
+        variant,
+        name=f"{variant.name}-{suffix}",
+        title=f"{variant.title}, {words}",
+        settings=variant.settings | changed,
+    )
+
+
+def _longer(variant: Variant, length: float) -> Variant:
+    """Return a row that trains longer or shorter; at its own length it is the row itself."""
+    if length == 1:
+        return variant
+    named = _with(variant, f"x{length:g}", f"{length:g} times the iterations")
+    return replace(named, length=length)
+
+
+def _spread(variant: Variant) -> Variant:
+    named = _with(variant, f"spread{WIDE_SPREAD:g}", f"row lengths spread {WIDE_SPREAD:g} times")
+    return replace(named, row_spread=WIDE_SPREAD)
+
+
+def _from_one(variant: Variant) -> Variant:
+    return _with(variant, "gamma-one", "normalisation from scale 1", zero_gamma=False)
+
+
+_SPREAD_ROWS = (*TABLE2[:3], WTN_PLUS, AE_WTN)
+LENGTH = tuple(_longer(v, length) for v in (FASTER_RCNN, WTN_PLUS, AE_WTN) for length in LENGTHS)
+SPREAD = tuple(row for variant in _SPREAD_ROWS for row in (variant, _spread(variant)))
+START = (
+    WTN,
+    _with(WTN, "msra", "MSRA initialisation", initialization="msra"),
+    WTN_PLUS,
+    _from_one(WTN_PLUS),
+    AE_WTN,
+    _from_one(AE_WTN),
+)
+SWITCHES = (
+    AE_WTN,
+    *(_with(AE_WTN, f"alpha-{alpha}", f"alpha {alpha}", alpha=alpha) for alpha in (0, 5, 100)),
+    _with(AE_WTN, "l2", "L2 reconstruction", reconstruction="l2"),
+    _with(AE_WTN, "seen", "seen rows reconstructed", reconstructed="seen"),
+    _with(AE_WTN, "class-bias", "a bias for each class", bias="per-class"),
+    _with(AE_WTN, "slope-0.1", "LeakyReLU slope 0.1", negative_slope=0.1),
+    _from_one(AE_WTN),
+)
 
 
 def choose_variants(variants: Sequence[Variant], names: Sequence[str]) -> tuple[Variant, ...]:

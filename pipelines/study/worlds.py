@@ -1,10 +1,12 @@
 """A world: a classifier, boxes for some of its classes, and where all of them are evaluated."""
 
-from collections.abc import Callable, Mapping
+import csv
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from pipelines.errors import DatasetError
 from pipelines.evaluate import GroundTruthFiles
 
 SEEN_AP50, NOVEL_AP50, NOVEL_AR50 = "seen_AP50", "novel_AP50", "novel_AR50"
@@ -44,12 +46,86 @@ class World:
     similarity: Path | None = None
 
 
+@dataclass(frozen=True)
+class WorldCost:
+    """What a plan reckons with where nothing has been measured yet.
+
+    Args:
+        train_images: With boxes.
+        evaluation_images: In all evaluation sets.
+        classes: C, of the classifier.
+        width: d, of its rows.
+        seen: Classes with boxes and a classifier row.
+        seconds_per_image: Of training, by method.
+        time_basis: Where these come from, in words.
+        memory_gigabytes: Of one training.
+        memory_basis: Where that comes from.
+        image_gigabytes: Of all images on disk.
+        image_basis: Where that comes from.
+    """
+
+    train_images: int
+    evaluation_images: int
+    classes: int
+    width: int
+    seen: int
+    seconds_per_image: Mapping[str, float]
+    time_basis: str
+    memory_gigabytes: float
+    memory_basis: str
+    image_gigabytes: float
+    image_basis: str
+
+
 class WorldSource(Protocol):
     """Makes a world, or finds the parts of one that the user brings."""
 
-    name: str
-    seeded: bool  # whether another seed is another world, not only another training
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        ...
+
+    @property
+    def seeded(self) -> bool:
+        """Whether another seed is another world, not only another training."""
+        ...
+
+    @property
+    def lacks(self) -> Mapping[str, str]:
+        """Why it cannot serve rows, by what they need: ``words``, ``similarity``."""
+        ...
+
+    @property
+    def cost(self) -> WorldCost:
+        """What a plan reckons with."""
+        ...
+
+    def world(self, folder: Path) -> World:
+        """Return the world whose own files are in a folder, made or not."""
+        ...
+
+    def missing(self) -> Sequence[str]:
+        """Return the files that the user has yet to bring, each with how to get it."""
+        ...
 
     def prepare(self, folder: Path, seed: int, on_progress: Progress) -> World:
         """Make what is missing in a folder of the world's own, and return the world."""
         ...
+
+
+def refuse_missing(source: WorldSource) -> None:
+    """Raise one DatasetError that lists all files that the user has yet to bring."""
+    missing = source.missing()
+    if missing:
+        raise DatasetError(
+            f"{len(missing)} of the files of the world {source.name} are missing",
+            mend="\n".join(["They are:", *missing]),
+        )
+
+
+def write_classes(path: Path, rows: Iterable[tuple[str, str]]) -> None:
+    """Write a class file of ids and names."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("LabelName", "DisplayName"))
+        writer.writerows(rows)

@@ -1,0 +1,123 @@
+"""The record of a study: JSON of every seed, a Markdown table, and a picture."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import ConfigError
+from pipelines.storage import atomic_path
+from pipelines.study.findings import Findings
+from pipelines.study.scope import Scope
+from pipelines.study.tables import Table
+
+
+@dataclass(frozen=True)
+class FailedRow:
+    """A row that has no result.
+
+    Args:
+        row: Its name.
+        seed: Of its training.
+        error: What went wrong.
+    """
+
+    row: str
+    seed: int
+    error: str
+
+
+@dataclass(frozen=True)
+class StudyReport:
+    """What a study came to.
+
+    Args:
+        title: Of the table.
+        world: Its name.
+        table: Ours beside the paper's.
+        details: Of each row by name.
+        failed: Rows that have no result; the same command takes them up again.
+        left_out: Why the world cannot serve other rows, by name.
+        record: The command, its seconds, the jobs and the machine.
+        files: What was written.
+        note: What could not be written, and why.
+    """
+
+    title: str
+    world: str
+    table: Table
+    details: Mapping[str, Any]
+    failed: tuple[FailedRow, ...]
+    left_out: Mapping[str, str]
+    record: Mapping[str, Any]
+    files: tuple[Path, ...]
+    note: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as JSON values; what is undefined is null."""
+        return {
+            "study": self.table.name,
+            "title": self.title,
+            "world": self.world,
+            **self.record,
+            "table": self.table.as_dict(),
+            "rows": _finite(self.details),
+            "failed": [asdict(row) for row in self.failed],
+            "left_out": dict(self.left_out),
+            "files": [str(path) for path in self.files],
+            "note": self.note,
+        }
+
+    def markdown(self) -> str:
+        """Return the table under its title, with all that a reader must know beside it."""
+        machine = ", ".join(f"{key} {value}" for key, value in self.record["machine"].items())
+        notes = [f"Left out: {name}, since {reason}." for name, reason in self.left_out.items()]
+        notes += [f"Failed: {f.row} with seed {f.seed}: {_line(f.error)}" for f in self.failed]
+        notes += [f"Made by `{self.record['command']}`."] if self.record["command"] else []
+        jobs = len(self.record["jobs"])
+        notes.append(f"On {machine}; {jobs} training{'s' * (jobs != 1)} at a time.")
+        seeds = f"{self.table.seeds} seed{'s' * (self.table.seeds != 1)}"
+        head = f"# {self.title}\n\nThe world {self.world}, {seeds}; mean ± standard deviation."
+        return "\n\n".join([head, self.table.markdown().rstrip(), *notes]) + "\n"
+
+
+def write_outputs(
+    scope: Scope, findings: Findings, failed: tuple[FailedRow, ...], record: Mapping[str, Any]
+) -> StudyReport:
+    """Write the three files of a study into the folder of its world, and return the report."""
+    paths = {end: scope.folder / f"{scope.study.name}.{end}" for end in ("json", "md", "png")}
+    note = None
+    try:
+        findings.draw(paths["png"])
+    except ConfigError as error:  # matplotlib is an extra
+        note = f"no picture: {error.what}; {error.mend}"
+        del paths["png"]
+    report = StudyReport(
+        title=scope.study.title,
+        world=scope.source.name,
+        table=findings.table,
+        details=findings.details,
+        failed=failed,
+        left_out=scope.left_out,
+        record=record,
+        files=tuple(paths.values()),
+        note=note,
+    )
+    for end, text in (("json", json.dumps(report.as_dict(), indent=1)), ("md", report.markdown())):
+        with atomic_path(paths[end]) as temporary:
+            temporary.write_text(text)
+    return report
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401 - JSON
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

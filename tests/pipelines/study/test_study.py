@@ -1,0 +1,213 @@
+"""Tests for pipelines.study.study, in a world too small to learn anything."""
+
+import json
+import multiprocessing
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.artifacts import ClassifierWeights
+from pipelines.benchmarks.machine import available_cpus
+from pipelines.data.shapes import ShapesSettings
+from pipelines.errors import ConfigError, DatasetError, Interrupted, RunError
+from pipelines.study.open_images import MADE_BY, OpenImagesSource
+from pipelines.study.outputs import StudyReport
+from pipelines.study.scope import scope_of
+from pipelines.study.shapes import ShapesSource
+from pipelines.study.study import StudyProgress, run_study, share_out
+from pipelines.study.tin200 import Tin200Source
+
+SIZES = ShapesSettings(
+    num_seen=24, num_train=8, num_val_seen=2, num_val_novel=2, num_crops=960, min_crops=1
+)
+SOURCE = ShapesSource(4, SIZES)
+ROWS = ("lsda", "lsda-visual-weights", "zsd-words")
+IMAGES = "lsda-visual-images"
+
+
+def study(folder: Path, name: str = "table1", **options: Any) -> StudyReport:  # noqa: ANN401
+    """Run a small study on one seed, in this process."""
+    given = {"seeds": [0], "jobs": 1, "devices": ("cpu",)} | options
+    return run_study(name, given.pop("source", SOURCE), folder, **given)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder in which some rows of Table 1 are finished."""
+    with pytest.MonkeyPatch.context() as context:
+        context.chdir(tmp_path_factory.mktemp("study"))
+        report = study(Path("study"), methods=ROWS, command="wtn study table1")
+        folder = Path("study").absolute()
+    assert not report.failed
+    return folder
+
+
+@pytest.fixture
+def copy(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a copy of that folder, whose checkpoints know its paths."""
+    monkeypatch.chdir(tmp_path)
+    return Path(shutil.copytree(folder, "study"))
+
+
+def stamps(folder: Path, pattern: str) -> dict[str, int]:
+    """Return when each file was written."""
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob(pattern)}
+
+
+def test_every_row_has_its_figures_beside_the_papers(folder: Path) -> None:
+    """The JSON holds every seed, what sets its row apart and where it ran, the Markdown a table."""
+    written = json.loads((folder / "shapes/table1.json").read_text())
+    markdown = (folder / "shapes/table1.md").read_text()
+
+    assert list(written["rows"]) == list(ROWS)
+    row = written["rows"]["zsd-words"]
+    assert row["changes"] == {"head.method": "zsd", "words": True}
+    assert row["seeds"][0]["seed"] == 0
+    assert 0 <= row["seeds"][0]["metrics"]["seen_AP50"] <= 100
+    assert row["seeds"][0]["seconds"] > 0
+    assert row["seeds"][0]["machine"]["threads"] > 0
+    assert (written["command"], written["failed"]) == ("wtn study table1", [])
+    assert "| ZSD with word vectors" in markdown
+    assert "58.39" in markdown
+    assert (folder / "shapes/table1.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_rows_of_one_training_share_its_checkpoint(folder: Path) -> None:
+    """LSDA is trained once, and each of its transfers has a head and a result of its own."""
+    seed = folder / "shapes/seed-0"
+
+    assert {p.parent.name for p in seed.rglob("checkpoint.safetensors")} == {"lsda", "zsd-words"}
+    heads = [(seed / row / "head.safetensors").read_bytes() for row in ROWS[:2]]
+    assert heads[0] != heads[1]
+
+
+def test_the_second_run_does_nothing_again(copy: Path) -> None:
+    """No world is drawn, nothing is trained and nothing is evaluated twice."""
+    patterns = ("checkpoint.safetensors", "result.json", "network.safetensors", "words.*")
+    before = [stamps(copy, pattern) for pattern in patterns]
+
+    report = study(copy, methods=ROWS)
+
+    assert [stamps(copy, pattern) for pattern in patterns] == before
+    assert [row.name for row in report.table.rows] == list(ROWS)
+
+
+def test_a_checkpoint_serves_its_own_settings_and_classifier_only(copy: Path) -> None:
+    """Neither another length of training nor other classifier rows are taken for the same."""
+    row, longer = (
+        scope_of("table1", source, copy, [0], ["lsda"]).rows(0)[0]
+        for source in (SOURCE, ShapesSource(5, SIZES))
+    )
+    assert (row.is_trained(), longer.is_trained()) == (True, False)
+    assert longer.result() is None
+    classifier = copy / "shapes/seed-0/world/classifier.safetensors"
+    rows = ClassifierWeights.load(classifier)
+
+    replace(rows, weight=2 * rows.weight).save(classifier)
+
+    assert not row.is_trained()
+
+
+def test_a_world_of_other_sizes_is_refused(folder: Path) -> None:
+    """What was trained in one world is not taken for what another would give."""
+    other = ShapesSource(4, ShapesSettings(num_seen=25))
+
+    with pytest.raises(RunError, match="holds another world"):
+        study(folder, methods=ROWS, source=other)
+
+
+def test_a_row_that_fails_stops_no_other(copy: Path) -> None:
+    """The report names it and says why, and the same call takes it up again."""
+    similarity, rows = copy / "shapes/seed-0/world/similarity.safetensors", (ROWS[0], IMAGES)
+    similarity.write_bytes(b"broken")
+
+    report = study(copy, methods=rows)
+
+    assert [(row.row, row.seed) for row in report.failed] == [(IMAGES, 0)]
+    assert str(similarity) in report.failed[0].error
+    assert [row.name for row in report.table.rows] == ["lsda"]
+    assert f"Failed: {IMAGES} with seed 0" in (copy / "shapes/table1.md").read_text()
+    similarity.unlink()
+    assert study(copy, methods=rows).failed == ()
+
+
+def test_rows_that_a_world_cannot_serve_are_left_out(tmp_path: Path) -> None:
+    """They are listed with the reason; a study of nothing else is refused."""
+    source = Tin200Source(tmp_path)
+
+    scope = scope_of("table1", source, tmp_path, [0], [])
+
+    assert set(scope.left_out) == {"zsd-words", IMAGES}
+    assert "--words" in scope.left_out["zsd-words"]
+    assert not {v.name for v in scope.variants} & set(scope.left_out)
+    with pytest.raises(ConfigError, match="serves none of these rows: zsd-words: it needs word"):
+        scope_of("table1", source, tmp_path, [0], ["zsd-words"])
+
+
+def test_missing_files_are_one_error(tmp_path: Path) -> None:
+    """Before anything is done, all files that the user has yet to bring are listed."""
+    with pytest.raises(DatasetError) as raised:
+        study(tmp_path / "out", source=OpenImagesSource(tmp_path))
+
+    assert raised.value.what == "5 of the files of the world open-images are missing"
+    for name, command in MADE_BY.items():
+        assert f"{tmp_path / name}: {command}" in str(raised.value.mend)
+    assert not (tmp_path / "out").exists()
+
+
+def test_trainings_run_side_by_side_and_one_may_be_lost(copy: Path) -> None:
+    """A process that is killed costs its own training only, which is then taken up again."""
+    killed: list[int] = []
+
+    def kill_one(progress: StudyProgress) -> None:
+        if not killed and any("wtn" in label for label in progress.running):
+            child = multiprocessing.active_children()[0]
+            killed.append(child.pid or 0)
+            child.kill()
+
+    first = study(copy, "fig4", methods=["wtn", "wtn+"], jobs=2, on_progress=kill_one)
+    second = study(copy, "fig4", methods=["wtn", "wtn+"])
+
+    assert ["exit code -9" in row.error for row in first.failed] == [True]
+    assert not second.failed
+    assert [row.name for row in second.table.rows] == ["wtn", "wtn+"]
+    assert second.details["wtn"]["seeds"][0]["neighbors"][0] == 10
+
+
+def test_ctrl_c_ends_all_processes(copy: Path) -> None:
+    """Nothing goes on behind the user's back, and the message says how to go on."""
+
+    def interrupt(progress: StudyProgress) -> None:
+        if any(phase.startswith("train ") for phase in progress.running.values()):
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted, match="the study was stopped"):
+        study(copy, "table3", jobs=2, on_progress=interrupt)
+
+    assert multiprocessing.active_children() == []
+    assert not list((copy / "shapes").glob("table3.*"))
+
+
+@pytest.mark.parametrize(
+    ("devices", "jobs", "expected"),
+    [(["cpu"], 3, ["cpu"] * 3), (["cpu", "cpu:0"], 3, ["cpu", "cpu:0", "cpu"]), (["cpu"], 99, 5)],
+)
+def test_jobs_take_the_devices_in_turn(
+    devices: list[str], jobs: int, expected: list[str] | int
+) -> None:
+    """There are never more jobs than trainings, and their threads share the processors."""
+    slots = share_out(devices, jobs, trainings=5)
+
+    assert [s.device for s in slots] == (["cpu"] * 5 if expected == 5 else expected)
+    assert sum(slot.threads for slot in slots) <= max(available_cpus(), len(slots))
+
+
+def test_an_unknown_row_is_named(tmp_path: Path) -> None:
+    """So are the rows that there are."""
+    with pytest.raises(ConfigError, match="no row 'aewtn'") as raised:
+        study(tmp_path, methods=["aewtn"])
+
+    assert "ae-wtn" in str(raised.value.mend)

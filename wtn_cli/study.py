@@ -1,0 +1,142 @@
+"""``wtn study``: the paper's experiments, each as one command."""
+
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from pipelines.errors import ConfigError, RunError
+from wtn_cli import console
+from wtn_cli.options import AsJson
+from wtn_cli.study_tables import show_plan, show_report
+
+if TYPE_CHECKING:
+    from pipelines.study.study import StudyProgress
+    from pipelines.study.worlds import WorldSource
+
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="STUDY",
+        help="table1, table2, table3 or fig4 of the paper; or length, spread, start or switches.",
+    ),
+]
+WorldName = Annotated[
+    Literal["shapes", "tin200", "open-images"],
+    typer.Option(
+        "--world",
+        metavar="WORLD",
+        help="shapes (drawn; minutes a row on a CPU), tin200 or open-images (files in --data).",
+    ),
+]
+Data = Annotated[
+    Path | None, typer.Option(help="Folder of the world's files; --dry-run names those missing.")
+]
+Words = Annotated[
+    Path | None, typer.Option(help="Word vectors of the classes, made by: wtn extract-weights")
+]
+Scale = Annotated[
+    int | None, typer.Option(min=1, help="Enlarge the mosaics of tin200 (1; a GPU takes 2).")
+]
+Seeds = Annotated[int, typer.Option(min=1, help="Trainings of each row, with seeds from 0.")]
+Methods = Annotated[str | None, typer.Option(metavar="A,B", help="Only these rows of the study.")]
+Iterations = Annotated[
+    int | None, typer.Option(min=10, help="Of each training (1000; open-images: 180000).")
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(min=1, help="Trainings side by side; one a processor, or one a GPU."),
+]
+Devices = Annotated[
+    list[str] | None,
+    typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda:1, ...; repeat for several."),
+]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", help="Folder of all studies, with one for each world.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", metavar="", help="Print what it would take, and stop.")
+]
+
+
+def study(
+    name: Name,
+    world: WorldName = "shapes",
+    data: Data = None,
+    words: Words = None,
+    scale: Scale = None,
+    seeds: Seeds = 1,
+    methods: Methods = None,
+    iterations: Iterations = None,
+    jobs: Jobs = None,
+    devices: Devices = None,
+    output: Output = Path("study"),
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train, export and evaluate every row of a study, and set them beside the paper's figures.
+
+    What is finished is not done again, so the same command goes on after Ctrl-C or a failure. A row
+    that fails stops no other; the exit code is then 1.
+
+    Example: `wtn study table1 --world shapes --seeds 3`
+    """
+    from pipelines.study.planning import plan_study
+    from pipelines.study.study import run_study  # imports torch, so only when it runs
+
+    source = _source(world, data, words, scale, iterations)
+    chosen = [row.strip() for row in methods.split(",")] if methods else []
+    if dry_run:
+        plan = plan_study(name, source, output, seeds=range(seeds), methods=chosen)
+        console.emit_json(plan.as_dict()) if as_json else show_plan(plan)
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is a Ctrl-C
+    with console.progress(f"study {name}") as bar:
+        report = run_study(
+            name,
+            source,
+            output,
+            seeds=range(seeds),
+            methods=chosen,
+            jobs=jobs,
+            devices=devices or ("auto",),
+            command=shlex.join(["wtn", *sys.argv[1:]]),
+            on_progress=lambda progress: _show_progress(bar, progress),
+        )
+    console.emit_json(report.as_dict()) if as_json else show_report(report)
+    if report.failed:
+        names = ", ".join(f"{row.row} (seed {row.seed})" for row in report.failed)
+        raise RunError(
+            f"{len(report.failed)} rows failed: {names}",
+            mend="The same command takes them up again.",
+        )
+
+
+def _source(
+    world: str, data: Path | None, words: Path | None, scale: int | None, iterations: int | None
+) -> "WorldSource":
+    """Return the world, and refuse options that change nothing in it."""
+    idle = {
+        "--data": data is not None and world == "shapes",
+        "--words": words is not None and world == "shapes",
+        "--scale": scale is not None and world != "tin200",
+    }
+    for option in (option for option, given in idle.items() if given):
+        raise ConfigError(f"{option} changes nothing in the world {world}", mend="Leave it out.")
+    if data is None and world != "shapes":
+        raise ConfigError(f"the world {world} needs --data", mend="Name the folder of its files.")
+    from pipelines.study import open_images, shapes, tin200
+
+    if data is None:
+        return shapes.ShapesSource(iterations or shapes.ITERATIONS)
+    if world == "tin200":
+        return tin200.Tin200Source(data, words, iterations or tin200.ITERATIONS, scale or 1)
+    return open_images.OpenImagesSource(data, words, iterations or open_images.ITERATIONS)
+
+
+def _show_progress(bar: console.ProgressLine, progress: "StudyProgress") -> None:
+    running = "; ".join(f"{label}: {phase}" for label, phase in progress.running.items())
+    bar.update(progress.done, progress.rows, running)

@@ -1,0 +1,68 @@
+"""The result of ``wtn study`` on the terminal, and its plan."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from wtn_cli import console
+
+if TYPE_CHECKING:
+    from pipelines.study.outputs import StudyReport
+    from pipelines.study.planning import StudyPlan
+
+
+def show_report(report: "StudyReport") -> None:
+    """Show the table, the rows that are not in it, and the files."""
+    columns = report.table.columns()
+    console.say(f"{report.title}; the world {report.world}, {_count(report.table.seeds, 'seed')}")
+    console.show_table((c[0] for c in columns), zip(*(c[1:] for c in columns), strict=True))
+    _show_left_out(report.left_out)
+    for row in report.failed:
+        console.say(f"failed: {row.row}, seed {row.seed}: {row.error}")
+    if report.note:
+        console.say(report.note)
+    console.say(f"files: {', '.join(str(path) for path in report.files)}")
+
+
+def show_plan(plan: "StudyPlan") -> None:
+    """Show the trainings of a plan and what they take."""
+    console.say(f"{plan.study} in the world {plan.world}, {_count(plan.seeds, 'seed')}")
+    columns = ("training", "rows", "done", "to do", "iterations", "images", "hours", "GB")
+    console.show_table(
+        columns,
+        [
+            (
+                training.name,
+                str(len(training.rows)),
+                str(training.done),
+                str(training.to_do),
+                f"{training.iterations}",
+                f"{training.images}",
+                f"{training.hours:.1f}",
+                f"{training.gigabytes:.2f}",
+            )
+            for training in plan.trainings
+        ],
+    )
+    _show_left_out(plan.left_out)
+    console.show_facts(
+        "It takes, about:",
+        {
+            "time": f"{plan.hours:.1f} h, one training after the other ({plan.time_basis}); the "
+            f"evaluation of each row on {plan.evaluation_images} images comes on top",
+            "memory": f"{plan.memory_gigabytes:.1f} GB a training ({plan.memory_basis})",
+            "disk": f"{plan.gigabytes:.1f} GB of checkpoints and heads",
+            "images": f"{plan.train_images} to train on; {plan.image_gigabytes:.1f} GB "
+            f"({plan.image_basis})",
+        },
+    )
+    for file in plan.missing:
+        console.say(f"missing: {file}")
+
+
+def _show_left_out(left_out: Mapping[str, str]) -> None:
+    for name, reason in left_out.items():
+        console.say(f"left out: {name}: {reason}")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
