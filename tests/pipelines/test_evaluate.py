@@ -89,6 +89,33 @@ def test_an_index_knows_its_images(
         evaluate_detector(artifacts.checkpoint, artifacts.head, [], GroundTruthFiles(world.boxes))
 
 
+@pytest.mark.parametrize(
+    ("classes", "joint"), [("all", True), ("detection", False), ("novel", False), ("file", False)]
+)
+def test_a_checkpoint_needs_no_head_file(
+    world: SimpleNamespace, artifacts: SimpleNamespace, tmp_path: Path, classes: str, joint: bool
+) -> None:
+    """Its head is computed, with the figures and the detections of the exported one."""
+    truth = GroundTruthFiles(_with_novel_boxes(world.boxes, "/m/04"))
+    if classes == "file":
+        classes = str(tmp_path / "classes.txt")
+        Path(classes).write_text("/m/05\n/m/04\n")
+    scoring = Scoring(classes=classes, protocol=Protocol(4, joint=joint))
+    saved = [tmp_path / "exported.csv", tmp_path / "computed.csv"]
+
+    exported, computed = (
+        evaluate_detector(
+            artifacts.checkpoint, head, [world.images], truth, scoring=scoring, predictions=path
+        )
+        for head, path in zip((artifacts.head, None), saved, strict=True)
+    )
+
+    assert repr(computed.metrics) == repr(exported.metrics)
+    assert repr(computed.evaluated) == repr(exported.evaluated)
+    assert saved[0].read_bytes() == saved[1].read_bytes()
+    assert saved[0].read_text().count("\n") > 1
+
+
 def test_a_joint_evaluation_is_that_of_its_predictions(
     world: SimpleNamespace, artifacts: SimpleNamespace, tmp_path: Path
 ) -> None:

@@ -279,3 +279,26 @@ def test_what_an_index_was_made_from_is_not_overwritten(
         assert ended.returncode == 2
         assert f"{source}: the output would replace an input" in ended.stderr
         assert source.read_bytes() == before
+
+
+def test_zsd_trains_and_evaluates_without_a_head_file(
+    wtn: Wtn, world: SimpleNamespace, artifacts: SimpleNamespace, settings_toml: Path,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    """What it has no head file for is said where one is asked for, with what to do instead."""
+    checkpoint, out = tmp_path / "run/checkpoint.safetensors", tmp_path / "head.safetensors"
+    trained = wtn("train", "--config", settings_toml, "--method", "zsd", "-o", checkpoint.parent)
+    assert trained.returncode == 0, trained.stderr
+
+    evaluated = wtn("evaluate", "--checkpoint", checkpoint, "--images", world.images,
+                    "--boxes", world.boxes, "--json")  # fmt: skip
+    exported = wtn("export-head", checkpoint, "-o", out)
+    predicted = wtn("predict", world.images, "--checkpoint", checkpoint, "--head", artifacts.head)
+
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert json.loads(evaluated.stdout)["groups"].keys() >= {"seen", "novel"}
+    for refused in (exported, predicted):
+        assert refused.returncode in (2, 4)
+        assert "normalises the features" in refused.stderr
+        assert "wtn evaluate --checkpoint" in refused.stderr
+    assert not out.exists()
