@@ -58,6 +58,7 @@ class TinyConvNet(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(3, STEM_CHANNELS, 3, stride=2, padding=1, bias=False)
         self.bn1 = norm_layer(STEM_CHANNELS)
+        self.relu = nn.ReLU()  # a module: torchvision's FPN runs only the child modules of a body
         first, second, third, fourth = STAGE_CHANNELS
         self.layer1 = ResidualStage(STEM_CHANNELS, first, norm_layer)
         self.layer2 = ResidualStage(first, second, norm_layer)
@@ -72,7 +73,7 @@ class TinyConvNet(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """Return what ``fc`` acts on, ``[B, d]``: the last stage, averaged over the image."""
-        x = F.relu(self.bn1(self.conv1(images)))
+        x = self.relu(self.bn1(self.conv1(images)))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         pooled: Tensor = x.mean(dim=(2, 3))
         return pooled

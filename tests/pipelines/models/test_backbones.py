@@ -97,3 +97,23 @@ def test_weights_of_another_network_are_refused() -> None:
 
     with pytest.raises(MismatchError, match=r"not of a torchvision resnet18(.|\n)*backbone.name"):
         build_backbone(settings("resnet18", weights="tiny.pth"), state)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_last_stage_is_what_the_classifier_sees(name: str) -> None:
+    """The body computes the classification network's own features, activations included."""
+    torch.manual_seed(0)
+    network = (
+        TinyConvNet(3) if name == "tiny" else torchvision.models.get_model(name, num_classes=3)
+    ).eval()
+    seen: list[torch.Tensor] = []
+    final = [layer for layer in network.modules() if isinstance(layer, nn.Linear)][-1]
+    final.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    images = torch.randn(1, 3, 64, 64)
+    body = build_backbone(settings(name), network.state_dict()).eval().body
+
+    with torch.no_grad():
+        network(images)
+        stage = list(body(images).values())[-1]
+
+    torch.testing.assert_close(stage.mean(dim=(2, 3)), seen[0], rtol=1e-4, atol=1e-5)
