@@ -22,6 +22,9 @@ from pipelines.study.worlds import (
 )
 
 ITERATIONS = 1000
+LSDA_SCALE = (
+    0.1  # at 1, as in the paper, the first losses are in the hundreds and training diverges
+)
 NETWORK = "classifiers/mobilenet_v2_imagenet1k.safetensors"
 NEEDED = (
     "tin200/class-descriptions.csv",
@@ -98,6 +101,7 @@ class Tin200Source:
                 NOVEL_AP50: novel,
                 NOVEL_AR50: novel,
             },
+            method_settings={"lsda": {"head.lsda.scale": LSDA_SCALE}},
             words=self.words,
         )
 

@@ -33,9 +33,9 @@ def variant_settings(
         ConfigError: If the world has no word vectors and the row needs them, or for bad settings.
     """
     tree: dict[str, Any] = copy.deepcopy(dict(world.settings)) | {"seed": seed, "device": device}
-    for key, value in variant.settings.items():
-        group, name = key.split(".")
-        tree.setdefault(group, {})[name] = value
+    needed = world.method_settings.get(variant.settings["head.method"], {})
+    for key, value in {**needed, **variant.settings}.items():
+        _assign(tree, key, value)
     if variant.hidden_share != 1:
         width = tree.get("detector", {}).get("roi_width", DetectorSettings().roi_width)
         tree["head"]["hidden"] = round(width * variant.hidden_share)
@@ -45,6 +45,13 @@ def variant_settings(
         tree["classifier"] = _spread_classifier(folder, variant.row_spread)
     _lengthen(tree["schedule"], variant.length)
     return validate_settings(tree)
+
+
+def _assign(tree: dict[str, Any], key: str, value: object) -> None:
+    *groups, name = key.split(".")
+    for group in groups:
+        tree = tree.setdefault(group, {})
+    tree[name] = value
 
 
 def _words(world: World) -> Path:

@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,6 +35,7 @@ class World:
 
     Args:
         settings: Of training, nested as in a settings file; all but the head.
+        method_settings: What a method needs in this world, by method and ``key.path``.
         evaluations: Where each metric of ``METRICS`` is measured.
         words: Word vectors of the classes, as a classifier file.
         similarity: The classifier's probabilities over images of each class.
@@ -42,6 +43,7 @@ class World:
 
     settings: Mapping[str, Any]
     evaluations: Mapping[str, EvaluationSet]
+    method_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     words: Path | None = None
     similarity: Path | None = None
 
