@@ -117,7 +117,7 @@ class ProgressLine:
         Without ``seconds_left`` the time left is judged by the time taken so far.
         """
         elapsed = time.monotonic() - self._started
-        if seconds_left is None and (elapsed > 1 or done == total):
+        if seconds_left is None and done and (elapsed > 1 or done == total):
             seconds_left = elapsed / max(done, 1) * (total - done)
         eta = "-" if seconds_left is None else str(timedelta(seconds=round(seconds_left)))
         if self._progress is not None and self._task is not None:

@@ -14,6 +14,7 @@ def show_report(report: "StudyReport") -> None:
     """Show the table, the rows that are not in it, and the files."""
     columns = report.table.columns()
     console.say(f"{report.title}; the world {report.world}, {_count(report.table.seeds, 'seed')}")
+    console.say(report.unit)
     console.show_table((c[0] for c in columns), zip(*(c[1:] for c in columns), strict=True))
     _show_left_out(report.left_out)
     for row in report.failed:

@@ -21,9 +21,9 @@ VariantRows = Sequence[Row]  # of one variant, in the order of the seeds; at lea
 DETECTION = (
     Metric(SEEN_AP50, "seen AP50", "paper, OI-500"),
     Metric(NOVEL_AP50, "novel AP50", "paper, OI-57"),
-    Metric(NOVEL_AR50, "novel AR50@100", "paper, VG-200"),
+    Metric(NOVEL_AR50, "novel AR50", "paper, VG-200"),
 )
-TRAINING_LOSS = Metric(LOSS, "training loss", best="lowest", decimals=4)
+TRAINING_LOSS = Metric(LOSS, "loss", best="lowest", decimals=4)
 NORMS = tuple(
     Metric(name, title, best=None, decimals=3)
     for name, title in (

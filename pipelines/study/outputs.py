@@ -35,6 +35,7 @@ class StudyReport:
 
     Args:
         title: Of the table.
+        unit: What its figures are.
         world: Its name.
         table: Ours beside the paper's.
         details: Of each row by name.
@@ -46,6 +47,7 @@ class StudyReport:
     """
 
     title: str
+    unit: str
     world: str
     table: Table
     details: Mapping[str, Any]
@@ -60,6 +62,7 @@ class StudyReport:
         return {
             "study": self.table.name,
             "title": self.title,
+            "unit": self.unit,
             "world": self.world,
             **self.record,
             "table": self.table.as_dict(),
@@ -79,7 +82,8 @@ class StudyReport:
         jobs = len(self.record["jobs"])
         notes.append(f"On {machine}; {jobs} training{'s' * (jobs != 1)} at a time.")
         seeds = f"{self.table.seeds} seed{'s' * (self.table.seeds != 1)}"
-        head = f"# {self.title}\n\nThe world {self.world}, {seeds}; mean ± standard deviation."
+        scope = f"The world {self.world}, {seeds}; mean ± standard deviation."
+        head = f"# {self.title}\n\n{self.unit}. {scope}"
         return "\n\n".join([head, self.table.markdown().rstrip(), *notes]) + "\n"
 
 
@@ -96,6 +100,7 @@ def write_outputs(
         del paths["png"]
     report = StudyReport(
         title=scope.study.title,
+        unit=scope.study.unit,
         world=scope.source.name,
         table=findings.table,
         details=findings.details,

@@ -111,6 +111,7 @@ class ShapesSource:
             )
         world = self.world(folder)
         _write_words(folder, seed)
+        on_progress("look at the crops", 0, 1)
         _write_similarity(world, folder)
         return world
 

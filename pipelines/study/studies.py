@@ -37,6 +37,18 @@ class Study:
     paper: Mapping[str, Figures] = field(default_factory=dict)
 
     @property
+    def unit(self) -> str:
+        """What its figures are, in words."""
+        if self.kind == "norms":
+            return "L2 norms of a class's hidden activations, and their variance over classes"
+        if self.kind == "overlaps":
+            return "How many of a class's nearest classes stay its nearest"
+        return (
+            "AP50 and AR50 (of 100 detections) in percent; the loss is that of classification, at "
+            "the end of training"
+        )
+
+    @property
     def evaluates(self) -> bool:
         """Whether its rows are evaluated, and not only trained."""
         return self.kind in ("detection", "lengths")

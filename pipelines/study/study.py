@@ -153,6 +153,7 @@ class _Crew:
 
     def work(self) -> list[FailedRow]:
         """Make the worlds, then the rows in them; return the rows that failed."""
+        self._show()
         failed = self._make_worlds()
         lost = {row.seed for row in failed}
         seeds = [seed for seed in self._scope.seeds if seed not in lost]
@@ -184,11 +185,14 @@ class _Crew:
         ]
 
     def _tell(self, task: Task, phase: str, done: int, total: int) -> None:
-        self._running[task.label] = f"{phase} {done}/{total}"
-        self._on_progress(StudyProgress(self._done, self._total, dict(self._running)))
+        self._running[task.label] = phase if total == 1 else f"{phase} {done}/{total}"
+        self._show()
 
     def _end(self, task: Task) -> None:
         self._running.pop(task.label, None)
+        self._show()
+
+    def _show(self) -> None:
         self._on_progress(StudyProgress(self._done, self._total, dict(self._running)))
 
 
@@ -214,10 +218,11 @@ def _report(
             f"all {len(failed)} rows failed; {first.row} with seed {first.seed}: {first.error}",
             where=scope.folder,
         )
+    machine = describe_machine(slots[0].device)
     record = {
         "command": command,
         "seconds": seconds,
         "jobs": [asdict(slot) for slot in slots],
-        "machine": describe_machine(slots[0].device),
+        "machine": machine if len(slots) == 1 else machine | {"threads": slots[0].threads},
     }
     return write_outputs(scope, find(scope.study, finished), tuple(failed), record)

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -203,6 +204,18 @@ def test_jobs_take_the_devices_in_turn(
 
     assert [s.device for s in slots] == (["cpu"] * 5 if expected == 5 else expected)
     assert sum(slot.threads for slot in slots) <= max(available_cpus(), len(slots))
+
+
+def test_without_matplotlib_there_is_no_picture(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The report says so, and the other files are written."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+
+    report = study(copy, methods=ROWS)
+
+    assert {path.suffix for path in report.files} == {".json", ".md"}
+    assert "pip install matplotlib" in str(report.note)
 
 
 def test_an_unknown_row_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,112 @@
+"""Tests for ``wtn study``: options, plans, and how a study ends."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipelines.data.shapes import ShapesSettings
+from pipelines.study import shapes
+
+Wtn = Callable[..., "subprocess.CompletedProcess[str]"]
+
+SIZES = ShapesSettings(
+    num_seen=24, num_train=8, num_val_seen=2, num_val_novel=2, num_crops=960, min_crops=1
+)
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw a small world."""
+    source = shapes.ShapesSource
+    monkeypatch.setattr(shapes, "ShapesSource", lambda iterations: source(iterations, SIZES))
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_study_from_flags_to_files(wtn: Wtn, tmp_path: Path) -> None:
+    """The table is on stdout and the files are named; a row that fails makes the exit code 1."""
+    flags = ("--methods", "wtn", "--iterations", "10", "--jobs", "1", "--device", "cpu")
+    study = ("study", "table2", *flags, "-o", tmp_path)
+
+    ended = wtn(*study)
+    again = wtn(*study, "--json")
+
+    assert ended.returncode == 0, ended.stderr
+    assert "What WTN+ adds (the paper's Table 2); the world shapes, 1 seed" in ended.stdout
+    assert "52.87" in ended.stdout
+    assert str(tmp_path / "shapes/table2.md") in ended.stdout
+    assert "study table2 1/1" in ended.stderr
+    assert json.loads(again.stdout)["rows"]["wtn"]["seeds"][0]["seed"] == 0
+    (tmp_path / "shapes/seed-0/wtn/result.json").unlink()
+    (tmp_path / "shapes/seed-0/world/val-novel.zip").write_bytes(b"broken")
+
+    failed = wtn(*study)
+
+    assert failed.returncode == 1
+    assert "Error: " in failed.stderr
+    assert "wtn with seed 0" in failed.stderr
+
+
+@pytest.mark.parametrize("world", ["shapes", "tin200", "open-images"])
+def test_a_plan_needs_no_files(wtn: Wtn, tmp_path: Path, world: str) -> None:
+    """It tells the trainings, hours, memory and disk of each world, and what is missing."""
+    data = () if world == "shapes" else ("--data", tmp_path)
+    plan = ("study", "table1", "--world", world, *data, "--seeds", 2, "--dry-run", "-o", tmp_path)
+
+    shown, given = wtn(*plan), json.loads(wtn(*plan, "--json").stdout)
+
+    assert shown.returncode == 0
+    assert list(tmp_path.iterdir()) == []
+    for fact in ("time", "memory", "disk", "images"):
+        assert f"\n{fact} " in shown.stdout
+    by_name = {training["name"]: training for training in given["trainings"]}
+    assert by_name["lsda"]["to_do"] == 2
+    assert by_name["ae-wtn"]["hours"] > 0
+    assert bool(given["missing"]) == (world != "shapes")
+    assert ("zsd-words" in given["left_out"]) == (world != "shapes")
+
+
+def test_the_plan_of_the_paper(wtn: Wtn, tmp_path: Path) -> None:
+    """AE-WTN takes 180,000 steps of four times 401 ms on one GPU; missing files have commands."""
+    ended = wtn("study", "fig4", "--world", "open-images", "--data", tmp_path, "--methods",
+                "ae-wtn", "--dry-run", "--json")  # fmt: skip
+
+    plan = json.loads(ended.stdout)
+    (training,) = plan["trainings"]
+    assert training["hours"] == pytest.approx(180_000 * 4 * 0.401 / 3600)
+    assert training["gigabytes"] == pytest.approx(0.38, abs=0.01)
+    assert any("wtn prepare oi-500" in line for line in plan["missing"])
+    assert any("wtn extract-weights" in line for line in plan["missing"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("tabel1",), "there is no study 'tabel1'"),
+        (("table2", "--methods", "wtn,lsda"), "the study has no row 'lsda'"),
+        (("table1", "--words", "x.safetensors"), "--words changes nothing in the world shapes"),
+        (("table1", "--scale", "2"), "--scale changes nothing in the world shapes"),
+        (("table1", "--world", "tin200"), "the world tin200 needs --data"),
+    ],
+)
+def test_bad_requests_are_usage_errors(
+    wtn: Wtn, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    """They are refused before anything is done, and say how to mend it."""
+    ended = wtn("study", *arguments, "-o", tmp_path / "study")
+
+    assert ended.returncode == 2
+    assert f"Error: {message}" in ended.stderr
+    assert len(ended.stderr.splitlines()) > 1
+    assert not (tmp_path / "study").exists()
+
+
+def test_missing_files_are_bad_data(wtn: Wtn, tmp_path: Path) -> None:
+    """One error lists all of them, each with the command that makes it."""
+    ended = wtn("study", "table1", "--world", "open-images", "--data", tmp_path)
+
+    assert ended.returncode == 3
+    assert "Error: 5 of the files of the world open-images are missing" in ended.stderr
+    assert f"{tmp_path / 'oi-57.safetensors'}: wtn prepare oi-57" in ended.stderr
