@@ -45,14 +45,18 @@ NeighborRows = Annotated[
 NeighborWeights = Annotated[
     Literal["uniform", "softmax"] | None,
     typer.Option(
-        help="softmax: in proportion to exp(similarity / temperature), a proxy of visual "
-        "similarity that looks at no image. With --similarity: for classes without images.",
+        help="softmax: in proportion to exp(similarity / (temperature * spread)), a proxy of "
+        "visual similarity that looks at no image. With --similarity: for classes without images.",
         rich_help_panel=NEIGHBORS,
     ),
 ]
 Temperature = Annotated[
     float | None,
-    typer.Option(min=1e-6, help="Of the softmax [default: 0.1].", rich_help_panel=NEIGHBORS),
+    typer.Option(
+        min=1e-6,
+        help="Of the softmax, in units of the spread of a class's similarities [default: 1].",
+        rich_help_panel=NEIGHBORS,
+    ),
 ]
 NeighborTable = Annotated[
     Path | None,

@@ -35,8 +35,9 @@ class NeighborSettings(Settings):
     weights: Literal["uniform", "softmax"] = "uniform"
     """``softmax`` weighs the k neighbours by the softmax of their similarity: the weights-only
     proxy of visual similarity."""
-    temperature: AboveZero = 0.1
-    """Of the softmax."""
+    temperature: AboveZero = 1.0
+    """Of the softmax, in units of how far the similarities of the class spread (their standard
+    deviation over all seen classes): so it means the same for any classifier, metric and rows."""
 
 
 class LSDASettings(Settings):

@@ -16,6 +16,8 @@ DEFAULT_COUNTS: Mapping[Method, int] = {"faster-rcnn": 1, "lsda": 10}
 """How many neighbours lend to a class, in the methods that borrow. The first is the "NN" of Kuen
 et al.; for LSDA neither Hoffman et al. nor Kuen et al. say what theirs was."""
 
+_LEAST_SPREAD = 1e-6  # of a class that is as similar to all: its shares are equal
+
 
 class RowSpace(nn.Module):
     """Rows as they are, standardised per channel over all C classes, or of length 1.
@@ -43,6 +45,10 @@ def neighbor_shares(
 ) -> Tensor:
     """Return ``[K, S]`` what each class takes from each seen class; every row sums to 1.
 
+    With softmax weights a share is in proportion to ``exp(s / (temperature * spread))``, where the
+    spread is that of the class's similarities s to all S. Cosines between the rows of real
+    classifiers differ little, so an absolute temperature would let all classes borrow one mean row.
+
     Args:
         rows: ``[K, d]`` raw classifier rows.
         seen_rows: ``[S]`` int64, the seen classes among ``all_rows``.
@@ -53,7 +59,7 @@ def neighbor_shares(
     similarity = similarities(space(rows), space(all_rows[seen_rows]), settings.metric)
     best, nearest = _most_similar(similarity, settings.count)
     if settings.weights == "softmax":
-        share = F.softmax(best / settings.temperature, dim=1)
+        share = F.softmax(best / (settings.temperature * _spread(similarity)), dim=1)
     else:
         share = torch.full_like(best, 1 / best.shape[1])
     return torch.zeros_like(similarity).scatter_(1, nearest, share)
@@ -76,6 +82,11 @@ def _most_similar(similarity: Tensor, count: int | None) -> tuple[Tensor, Tensor
     """Return the highest values of each row and where they are; the first wins a tie."""
     ordered, places = similarity.sort(dim=1, descending=True, stable=True)
     return ordered[:, :count], places[:, :count]
+
+
+def _spread(similarity: Tensor) -> Tensor:
+    """Return the standard deviation ``[K, 1]`` of each row, which is not 0."""
+    return similarity.std(dim=1, correction=0, keepdim=True).clamp(min=_LEAST_SPREAD)
 
 
 def similarities(rows: Tensor, others: Tensor, metric: str) -> Tensor:

@@ -5,11 +5,14 @@ Three seen classes and two novel ones, in two dimensions: the seen ones point ea
 """
 
 import math
+import statistics
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from torch import Tensor
 
 from pipelines.config import NeighborSettings
@@ -82,14 +85,39 @@ def test_two_neighbours_lend_a_half_each() -> None:
 
 
 def test_softmax_weighs_by_similarity() -> None:
-    """Shares are in proportion to exp(cosine / temperature), over the k nearest or over all."""
-    weights = torch.tensor(COSINES).div(0.5).exp()
+    """Shares go by exp(cosine / temperature), in spreads, over the k nearest or over all."""
+    spreads = [[0.5 * statistics.pstdev(row)] for row in COSINES]
+    weights = torch.tensor(COSINES).div(torch.tensor(spreads)).exp()
     all_three = weights / weights.sum(dim=1, keepdim=True)
     weights[0, 1] = weights[1, 0] = 0
     two = weights / weights.sum(dim=1, keepdim=True)
 
     torch.testing.assert_close(shares(weights="softmax", temperature=0.5), all_three)
     torch.testing.assert_close(shares(weights="softmax", temperature=0.5, count=2), two)
+
+
+@pytest.mark.parametrize("factor", [0.01, 100.0])
+def test_softmax_ignores_the_scale_of_similarities(factor: float) -> None:
+    """Distances in other units give the same shares: the temperature counts in their spread."""
+    options = NeighborSettings(metric="l2", weights="softmax")
+
+    scaled = neighbor_shares(factor * NOVEL, SEEN_ROWS, factor * ALL, options)
+
+    torch.testing.assert_close(scaled, shares(metric="l2", weights="softmax"))
+    assert scaled.std() > 0.1
+
+
+@pytest.mark.real_data
+def test_the_proxy_of_a_real_classifier_is_neither_one_class_nor_all(real_data: Path) -> None:
+    """With 150 seen classes a median class borrows from 20 to 50 (1 / sum of squared shares)."""
+    file = real_data / "classifiers" / "mobilenet_v2_imagenet1k.safetensors"
+    rows = load_file(file)["classifier.1.weight"].float()
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
+    novel, seen = rows[order[150:]], order[:150]
+
+    found = neighbor_shares(novel, seen, rows, NeighborSettings(weights="softmax"))
+
+    assert 20 < (1 / found.square().sum(dim=1)).median() < 50
 
 
 def test_more_neighbours_than_seen_classes_are_all_of_them() -> None:
