@@ -38,7 +38,9 @@ Assign = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Any setting; wins over --config."),
 ]
-Method = Annotated[str | None, typer.Option(help="faster-rcnn, lsda, zsd, wtn, wtn+ or ae-wtn (default).")]
+Method = Annotated[
+    str | None, typer.Option(help="faster-rcnn, lsda, zsd, wtn, wtn+ or ae-wtn (default).")
+]
 Backbone = Annotated[
     str | None, typer.Option(help="resnet50 (default), resnet18, mobilenet_v2 or tiny.")
 ]
