@@ -204,8 +204,7 @@ class DetectionHead:
             raise MismatchError(
                 "zsd normalises the features before they meet the class rows, so no matrix and "
                 "bias of a plain head score as it does",
-                mend="Evaluate the checkpoint as it is, without a head: wtn evaluate --checkpoint "
-                "CHECKPOINT ...",
+                mend="wtn evaluate and wtn predict take the checkpoint as it is, without --head.",
             )
         tensors = {
             "cls_score.weight": self.weight,

@@ -16,6 +16,7 @@ from pipelines.drawing import LabelledBox, draw_boxes
 from pipelines.errors import ConfigError, DatasetError
 from pipelines.models.checkpoints import load_detector
 from pipelines.models.inference import ImageDetections, detect
+from pipelines.models.offline import load_head
 from pipelines.models.postprocess import best_labels
 from pipelines.storage import atomic_path
 
@@ -62,7 +63,7 @@ class Prediction:
 
 def predict_images(
     checkpoint: Path,
-    head: Path,
+    head: Path | None,
     images: Sequence[Path],
     *,
     classes: str = "all",
@@ -76,7 +77,8 @@ def predict_images(
 
     Args:
         checkpoint: A trained detector.
-        head: Exported from it.
+        head: Exported from it; None computes that of all classes of its classifier, which serves
+            every method, also the one that no head file serves (``zsd``).
         images: Files, or folders whose images are all taken; turned as their EXIF orientation says.
         classes: Which of the head's classes to look for.
         score_threshold: Report what scores above this.
@@ -92,7 +94,7 @@ def predict_images(
     if save is not None:
         _refuse_equal_names(files)
         _refuse_overwriting(files, save)
-    full = DetectionHead.load(head)
+    full = load_head(checkpoint, head)
     chosen = full.subset(choose_rows(classes, full.vocabulary, full.groups))
     target = resolve_device(device)
     model = load_detector(checkpoint, chosen).to(target)

@@ -22,4 +22,7 @@ Classes = Annotated[
     ),
 ]
 Checkpoint = Annotated[Path, typer.Option(help="A detector made by: wtn train")]
-Head = Annotated[Path, typer.Option(help="Its head, made by: wtn export-head")]
+Head = Annotated[
+    Path | None,
+    typer.Option(help="Its head, made by: wtn export-head; else computed from the checkpoint."),
+]

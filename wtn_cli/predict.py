@@ -15,7 +15,7 @@ def predict(
         list[Path], typer.Argument(metavar="IMAGES", help="Pictures, or folders of pictures.")
     ],
     checkpoint: Checkpoint,
-    head: Head,
+    head: Head = None,
     save: Annotated[
         Path | None, typer.Option(help="Draw the boxes into this folder: seen blue, novel red.")
     ] = None,
@@ -33,8 +33,7 @@ def predict(
 ) -> None:
     """Detect objects in pictures.
 
-    Example: `wtn predict street.jpg --checkpoint run/checkpoint.safetensors
-    --head head.safetensors --save drawn`
+    Example: `wtn predict street.jpg --checkpoint run/checkpoint.safetensors --save drawn`
     """
     from pipelines.predict import predict_images  # imports torch, so only when it runs
 

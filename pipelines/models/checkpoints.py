@@ -86,8 +86,8 @@ def restore_detector(checkpoint: DetectorCheckpoint, head: DetectionHead) -> Gen
 def _mend_of_foreign_head(checkpoint: Path, method: str) -> str:
     if method == "zsd":
         return (
-            "No head file serves zsd, which normalises the features; evaluate the checkpoint as it "
-            f"is: wtn evaluate --checkpoint {checkpoint} ..."
+            "No head file serves zsd, which normalises the features; wtn evaluate and wtn predict "
+            "take the checkpoint as it is, without --head."
         )
     return f"Export one from it: wtn export-head {checkpoint} -o head.safetensors"
 

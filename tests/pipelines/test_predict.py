@@ -30,7 +30,7 @@ def certain_of(artifacts: SimpleNamespace, class_id: str, folder: Path) -> Path:
 
 
 def predict(
-    artifacts: SimpleNamespace, head: Path, *images: Path, **options: object
+    artifacts: SimpleNamespace, head: Path | None, *images: Path, **options: object
 ) -> list[Prediction]:
     """Predict on the CPU."""
     return list(predict_images(artifacts.checkpoint, head, images, device="cpu", **options))
@@ -67,6 +67,16 @@ def test_the_novel_colour_is_red_and_the_seen_colour_blue() -> None:
 
     assert max(channels["seen"]) == channels["seen"][2]
     assert max(channels["novel"]) == channels["novel"][0]
+
+
+def test_without_a_head_it_is_computed(artifacts: SimpleNamespace, world: SimpleNamespace) -> None:
+    """The detections are those of the head that export-head writes."""
+    image = world.images / "img0.jpg"
+
+    computed = predict(artifacts, None, image, score_threshold=0.0)
+
+    assert computed == predict(artifacts, artifacts.head, image, score_threshold=0.0)
+    assert computed[0].detections
 
 
 @pytest.mark.parametrize(("threshold", "found"), [(SCORE - 0.01, True), (SCORE + 0.01, False)])

@@ -61,7 +61,7 @@ def test_a_detector_scores_zsd_as_training_did(zsd: Path) -> None:
 
 def test_no_file_holds_a_zsd_head(zsd: Path, tmp_path: Path) -> None:
     """Saving it is refused with the reason, and nothing is written."""
-    with pytest.raises(MismatchError, match=r"normalises the features.*\n.*wtn evaluate"):
+    with pytest.raises(MismatchError, match=r"normalises the features.*\n.*without --head"):
         load_head(zsd).save(tmp_path / "head.safetensors")
 
     assert not (tmp_path / "head.safetensors").exists()
@@ -73,5 +73,5 @@ def test_a_computed_head_serves_its_own_checkpoint_only(
     """A head of another checkpoint is refused; where no file serves, none is suggested."""
     with pytest.raises(MismatchError, match=r"another checkpoint(.|\n)*wtn export-head"):
         load_detector(artifacts.checkpoint, load_head(zsd))
-    with pytest.raises(MismatchError, match=r"No head file serves zsd(.|\n)*wtn evaluate"):
+    with pytest.raises(MismatchError, match=r"No head file serves zsd(.|\n)*without --head"):
         load_detector(zsd, DetectionHead.load(artifacts.head))
