@@ -1,6 +1,6 @@
 """What a training starts from, read and checked, and the order in which it goes through it.
 
-Shapes: I images with boxes, D detection classes.
+Shapes: I images with boxes, C classifier classes, D detection classes, d classifier width.
 """
 
 from contextlib import suppress
@@ -27,6 +27,7 @@ from pipelines.errors import ConfigError, DatasetError, MismatchError
 from pipelines.vocabulary import ClassHierarchy, ClassPartition, Vocabulary
 
 _MEASURED_AT_MOST = 20_000  # images whose headers are read when nothing else tells their sizes
+_NAMED = 5  # classes, in a message
 
 
 class TrainInputs(NamedTuple):
@@ -133,7 +134,7 @@ def _refuse_mismatch(
     detection: Vocabulary,
     partition: ClassPartition,
 ) -> None:
-    classifier, width = weights.vocabulary, weights.weight.shape[1]
+    classifier = weights.vocabulary
     if len(detection) and not partition.seen:
         raise MismatchError(
             f"none of the {len(detection)} classes with boxes is among the classifier's "
@@ -147,12 +148,29 @@ def _refuse_mismatch(
             where=settings.classifier,
             mend="Use a classifier with more classes, or --method wtn.",
         )
+    _refuse_rows(settings, weights)
+
+
+def _refuse_rows(settings: TrainSettings, weights: ClassifierWeights) -> None:
+    """Refuse rows ``[C, d]`` that the method can do nothing with."""
+    width = weights.weight.shape[1]
     if settings.head.method == "lsda" and width != settings.detector.roi_width:
         raise MismatchError(
             f"lsda adds to the classifier's rows, which are {width} wide, where RoI features are "
             f"{settings.detector.roi_width}",
             where=settings.classifier,
             mend=f"Train with --set detector.roi_width={width}.",
+        )
+    empty = (~weights.weight.any(dim=1)).nonzero().flatten().tolist()
+    if settings.head.method == "zsd" and empty:
+        ids = weights.vocabulary.subset(empty).ids
+        more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
+        raise MismatchError(
+            f"zsd scores by the angle to a class's row, and {len(ids)} of {len(weights.weight)} "
+            f"rows are all zero: {', '.join(ids[:_NAMED])}{more}",
+            where=settings.classifier,
+            mend="Extract it again without these classes; of word vectors, extract-weights "
+            "--missing skip leaves out what has none.",
         )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.artifacts import ClassifierWeights
 from pipelines.config import TrainSettings, validate_settings
 from pipelines.data.annotation_files import load_annotations
 from pipelines.data.detection import DetectionDataset
@@ -181,3 +182,19 @@ def test_shapes_come_from_the_index(
     found = batches(settings_of(tree, boxes=str(index)))
 
     assert all(len({sample.row % 2 for sample in batch}) == 1 for batch in found)
+
+
+def test_zsd_refuses_rows_without_a_direction(
+    settings_tree: Tree, artifacts: SimpleNamespace, tmp_path: Path
+) -> None:
+    """An all-zero row has no angle to anything: its class is named, also if it is novel."""
+    classifier = ClassifierWeights.load(artifacts.classifier)
+    weight, empty = classifier.weight.clone(), classifier.vocabulary.ids[-1]
+    weight[-1] = 0
+    path = tmp_path / "words.safetensors"
+    replace(classifier, weight=weight).save(path)
+    tree = settings_tree | {"classifier": str(path)}
+
+    with pytest.raises(MismatchError, match=rf"1 of {len(weight)} rows are all zero: {empty}\n"):
+        load_inputs(validate_settings(tree | {"head": {"method": "zsd"}}))
+    load_inputs(validate_settings(tree | {"head": {"method": "wtn+"}}))
