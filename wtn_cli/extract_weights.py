@@ -103,6 +103,7 @@ def _lookup_facts(lookup: "NameLookup") -> dict[str, str]:
         "composed": lookup.composed,
         "dropped words": lookup.dropped,
         "left out": lookup.without_vector,
+        "equal rows": tuple(" = ".join(ids) for ids in lookup.equal_rows),
     }
     return {name: _some(entries) for name, entries in groups.items() if entries}
 

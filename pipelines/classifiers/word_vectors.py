@@ -41,11 +41,14 @@ class NameLookup:
         composed: Words whose vector was made of their n-grams.
         dropped: Words without a vector, left out of their names.
         without_vector: The ids of the classes whose name has no vector at all, in list order.
+        equal_rows: The ids of classes that no method can tell apart, since their names have the
+            same words (``crane``, the bird and the machine): a tuple for each row that they share.
     """
 
     composed: tuple[str, ...]
     dropped: tuple[str, ...]
     without_vector: tuple[str, ...]
+    equal_rows: tuple[tuple[str, ...], ...]
 
 
 def open_word_vectors(path: Path) -> WordVectors | None:
@@ -94,14 +97,23 @@ def embed_names(
             mend="The class list must hold names; --class-names gives names to a list of ids.",
         )
     matrix = np.stack([mean for mean in means if mean is not None])
-    kept = set(rows)
+    unit = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
+    kept = classes.subset(rows)
     lookup = NameLookup(
         composed=composed,
         dropped=tuple(word for word in words if word not in found),
-        without_vector=tuple(c for row, c in enumerate(classes.ids) if row not in kept),
+        without_vector=tuple(class_id for class_id in classes.ids if class_id not in kept),
+        equal_rows=_equal_rows(unit, kept),
     )
-    unit = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
-    return unit, classes.subset(rows), lookup
+    return unit, kept, lookup
+
+
+def _equal_rows(rows: Floats, classes: Vocabulary) -> tuple[tuple[str, ...], ...]:
+    """Return the ids of the classes of each row ``[d]`` that several have."""
+    sharing: dict[bytes, list[str]] = {}
+    for row, class_id in zip(rows, classes.ids, strict=True):
+        sharing.setdefault(row.tobytes(), []).append(class_id)
+    return tuple(tuple(ids) for ids in sharing.values() if len(ids) > 1)
 
 
 def _synonyms(name: str) -> list[list[str]]:

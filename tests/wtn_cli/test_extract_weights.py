@@ -29,6 +29,7 @@ def test_word_vectors_tell_what_they_lack(wtn: Wtn, words: Path, tmp_path: Path)
     assert "classes K 3" in shown
     assert "dropped words 12: Wild, Xyzzy, 0, 1, 2, 3, 4, 5, ..." in shown
     assert "left out 10: /m/3, /m/4" in shown
+    assert "equal rows 1: /m/1 = /m/2" in shown
     assert "composed" not in shown
 
 
@@ -39,6 +40,7 @@ def test_json_lists_what_word_vectors_lack(wtn: Wtn, words: Path, tmp_path: Path
     lookup = json.loads(result.stdout)["lookup"]
     assert len(lookup["without_vector"]) == 10
     assert lookup["composed"] == []
+    assert lookup["equal_rows"] == [["/m/1", "/m/2"]]
 
 
 def test_missing_classes_are_an_error(wtn: Wtn, words: Path, tmp_path: Path) -> None:

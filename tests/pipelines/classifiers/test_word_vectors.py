@@ -77,7 +77,16 @@ def test_lookup_tells_what_was_found() -> None:
     assert kept.ids == ("/m/0", "/m/2", "/m/4")
     assert kept.names == ("Cat", "Dogfish", "dog qux")
     np.testing.assert_array_equal(rows, [words.axes["cat"], words.rest, words.axes["dog"]])
-    assert lookup == NameLookup(("Dogfish",), ("Xyzzy", "qux"), ("/m/1", "/m/3"))
+    assert lookup == NameLookup(("Dogfish",), ("Xyzzy", "qux"), ("/m/1", "/m/3"), ())
+
+
+def test_classes_that_share_a_row_are_told() -> None:
+    """Names with the same known words give equal rows, which is told for each such row."""
+    words = Words("crane", "kite", "red")
+    names = ("Crane", "kite", "crane qux", "Xyzzy", "red kite", "Kite", "crane")
+    rows, _, lookup = embed_names(words, _classes(*names), WHERE)
+    assert lookup.equal_rows == (("/m/0", "/m/2", "/m/6"), ("/m/1", "/m/5"))
+    np.testing.assert_array_equal(rows[0], rows[2])
 
 
 def test_ids_are_not_names() -> None:
