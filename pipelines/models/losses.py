@@ -1,7 +1,8 @@
 """The detector's losses: multi-label classification with a hierarchy, and class-agnostic boxes.
 
 Shapes: D detection classes, M sampled RoIs of the whole batch; label 0 is background, label l >= 1
-is class l - 1. Source: the release's loss for Open Images (xternalz/AE-WTN, box_head/loss.py).
+is class l - 1. Source: the release's loss for Open Images (xternalz/AE-WTN, box_head/loss.py); of
+the margin: Bansal et al., "Zero-Shot Object Detection", ECCV 2018.
 """
 
 from typing import NamedTuple
@@ -53,6 +54,30 @@ def classification_loss(logits: Tensor, labels: Tensor, tables: LabelTables) -> 
         logits, tables.targets[labels], tables.weights[labels], reduction="none"
     )
     return 2 * (entropy.sum(dim=1) / tables.positives[labels]).mean()
+
+
+def margin_loss(relative: Tensor, labels: Tensor, tables: LabelTables, margin: float) -> Tensor:
+    """Return the mean hinge ``max(0, margin - S_p + S_n)`` over positives p and negatives n.
+
+    A class's ancestors are positive too, and its descendants neither; background is the positive
+    of a background RoI, and a negative of all others. Unlike Bansal et al., who sum over the
+    negatives, this is their mean: with hundreds of classes a sum drowns the other losses.
+
+    Args:
+        relative: ``[M, D]`` similarity of each class less that of background.
+        labels: ``[M]`` int64, 0 for background.
+        tables: Of the D classes.
+        margin: By which a positive must lead.
+    """
+    background = (labels == 0)[:, None]
+    scores = F.pad(relative, (1, 0))  # [M, 1 + D], background's own at 0
+    positive = torch.cat([background, tables.targets[labels] > 0], dim=1)
+    judged = F.pad(tables.weights[labels] > 0, (1, 0), value=True)
+    most = int(tables.positives[labels].max())  # P: a class and its ancestors are few
+    is_positive, chosen = positive.float().topk(most, dim=1)
+    hinge = (margin - scores.gather(1, chosen)[:, :, None] + scores[:, None, :]).clamp(min=0)
+    pairs = is_positive.bool()[:, :, None] & (judged & ~positive)[:, None, :]  # [M, P, 1 + D]
+    return ((hinge * pairs).sum(dim=(1, 2)) / pairs.sum(dim=(1, 2)).clamp(min=1)).mean()
 
 
 def box_loss(deltas: Tensor, labels: Tensor, regression_targets: Tensor) -> Tensor:

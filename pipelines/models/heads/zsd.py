@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from pipelines.config import HeadSettings
 from pipelines.models.heads.base import ClassRows, ClassRowSource, ClassWeightHead, prior_bias
-from pipelines.models.losses import LabelTables
+from pipelines.models.losses import LabelTables, margin_loss
 
 PROJECTION_STD = 0.01
 
@@ -73,27 +73,3 @@ class ZSDHead(ClassWeightHead):
             return super().losses(x, labels, tables)
         relative = self(x) / self.log_scale.exp()
         return {"loss_classifier": margin_loss(relative, labels, tables, self._settings.margin)}
-
-
-def margin_loss(relative: Tensor, labels: Tensor, tables: LabelTables, margin: float) -> Tensor:
-    """Return the mean hinge ``max(0, margin - S_p + S_n)`` over positives p and negatives n.
-
-    A class's ancestors are positive too, and its descendants neither; background is the positive
-    of a background RoI, and a negative of all others. Unlike Bansal et al., who sum over the
-    negatives, this is their mean: with hundreds of classes a sum drowns the other losses.
-
-    Args:
-        relative: ``[M, D]`` similarity of each class less that of background.
-        labels: ``[M]`` int64, 0 for background.
-        tables: Of the D classes.
-        margin: By which a positive must lead.
-    """
-    background = (labels == 0)[:, None]
-    scores = F.pad(relative, (1, 0))  # [M, 1 + D], background's own at 0
-    positive = torch.cat([background, tables.targets[labels] > 0], dim=1)
-    judged = F.pad(tables.weights[labels] > 0, (1, 0), value=True)
-    most = int(tables.positives[labels].max())  # P: a class and its ancestors are few
-    is_positive, chosen = positive.float().topk(most, dim=1)
-    hinge = (margin - scores.gather(1, chosen)[:, :, None] + scores[:, None, :]).clamp(min=0)
-    pairs = is_positive.bool()[:, :, None] & (judged & ~positive)[:, None, :]  # [M, P, 1 + D]
-    return ((hinge * pairs).sum(dim=(1, 2)) / pairs.sum(dim=(1, 2)).clamp(min=1)).mean()

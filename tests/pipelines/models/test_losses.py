@@ -1,13 +1,20 @@
 """Tests for pipelines.models.losses."""
 
 import csv
+import math
 from pathlib import Path
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from pipelines.models.losses import box_loss, classification_loss, label_tables
+from pipelines.models.losses import (
+    LabelTables,
+    box_loss,
+    classification_loss,
+    label_tables,
+    margin_loss,
+)
 from pipelines.vocabulary import ClassHierarchy, Vocabulary
 
 TREE = {
@@ -93,3 +100,29 @@ def test_tank_under_both_hierarchies(real_data: Path, positives: int, *, officia
     everything = {"Tank", "Weapon", "Vehicle", "Land vehicle"}
     assert tables.positives[label] == positives
     assert named == ({"Tank", "Weapon"} if official else everything)
+
+
+def test_the_margin_loss_by_hand() -> None:
+    """Ancestors are positive, descendants are not judged, background competes and is competed with.
+
+    Classes A above B, and C; margin 1. A RoI of B: A and B against C and background, hinges 0.9,
+    0.8, 0.6, 0.5. One of A: against C and background, 0.9, 0.8. Background: 0, 1.5, 0.5.
+    """
+    tables = LabelTables(
+        targets=torch.tensor([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 0, 1]]),
+        weights=torch.tensor([[1.0, 1, 1], [1, 0, 1], [1, 1, 1], [1, 1, 1]]),
+        positives=torch.tensor([1.0, 1, 2, 1]),
+    )
+    relative = torch.tensor([[0.2, 0.5, 0.1], [0.2, 0.9, 0.1], [-2.0, 0.5, -0.5]])
+
+    loss = margin_loss(relative, torch.tensor([2, 1, 0]), tables, 1.0)
+
+    assert math.isclose(loss.item(), (0.7 + 0.85 + 2 / 3) / 3, rel_tol=1e-6)
+
+
+def test_a_margin_that_all_keep_costs_nothing() -> None:
+    """The hinge is 0 once every positive leads by the margin."""
+    tables = LabelTables(torch.tensor([[0.0], [1.0]]), torch.ones(2, 1), torch.ones(2))
+
+    assert margin_loss(torch.tensor([[0.5]]), torch.tensor([1]), tables, 0.5) == 0
+    assert margin_loss(torch.tensor([[-0.5]]), torch.tensor([0]), tables, 0.5) == 0

@@ -3,7 +3,6 @@
 Two channels everywhere: the projection swaps them, so x = (3, 4) becomes (0.8, 0.6).
 """
 
-import math
 from collections.abc import Callable
 
 import pytest
@@ -12,8 +11,6 @@ from torch import Tensor
 
 from pipelines.config import HeadSettings
 from pipelines.models.heads import ClassRowSource, ClassWeightHead, ZSDHead, build_head
-from pipelines.models.heads.zsd import margin_loss
-from pipelines.models.losses import LabelTables
 
 ROWS = torch.tensor([[0.0, 7.0], [2.0, 0.0], [-5.0, 0.0]])  # novel, then two seen
 X = torch.tensor([[3.0, 4.0]])
@@ -75,32 +72,6 @@ def test_other_rows_start_at_length_one() -> None:
     lengths = head.get_parameter("other_rows").norm(dim=1)
 
     torch.testing.assert_close(lengths, torch.ones(3))
-
-
-def test_the_margin_loss_by_hand() -> None:
-    """Ancestors are positive, descendants are not judged, background competes and is competed with.
-
-    Classes A above B, and C; margin 1. A RoI of B: A and B against C and background, hinges 0.9,
-    0.8, 0.6, 0.5. One of A: against C and background, 0.9, 0.8. Background: 0, 1.5, 0.5.
-    """
-    tables = LabelTables(
-        targets=torch.tensor([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 0, 1]]),
-        weights=torch.tensor([[1.0, 1, 1], [1, 0, 1], [1, 1, 1], [1, 1, 1]]),
-        positives=torch.tensor([1.0, 1, 2, 1]),
-    )
-    relative = torch.tensor([[0.2, 0.5, 0.1], [0.2, 0.9, 0.1], [-2.0, 0.5, -0.5]])
-
-    loss = margin_loss(relative, torch.tensor([2, 1, 0]), tables, 1.0)
-
-    assert math.isclose(loss.item(), (0.7 + 0.85 + 2 / 3) / 3, rel_tol=1e-6)
-
-
-def test_a_margin_that_all_keep_costs_nothing() -> None:
-    """The hinge is 0 once every positive leads by the margin."""
-    tables = LabelTables(torch.tensor([[0.0], [1.0]]), torch.ones(2, 1), torch.ones(2))
-
-    assert margin_loss(torch.tensor([[0.5]]), torch.tensor([1]), tables, 0.5) == 0
-    assert margin_loss(torch.tensor([[-0.5]]), torch.tensor([0]), tables, 0.5) == 0
 
 
 @pytest.mark.parametrize("mode", ["sigmoid", "margin"])
