@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from pipelines.config import NeighborSettings
+from pipelines.config import NeighborSettings, RowSpaceName
 from pipelines.errors import ConfigError
 from wtn_cli import console
 from wtn_cli.options import AsJson, Classes
@@ -35,7 +35,7 @@ NeighborMetric = Annotated[
     typer.Option(help="How classifier rows are compared.", rich_help_panel=NEIGHBORS),
 ]
 NeighborRows = Annotated[
-    Literal["raw", "standardized", "normalized"] | None,
+    RowSpaceName | None,
     typer.Option(
         metavar="SPACE",
         help="What is compared: raw rows, standardized per channel, or normalized to length 1.",

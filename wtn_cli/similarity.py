@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from pipelines.config import BackboneSettings
+from pipelines.config import BackboneName, BackboneSettings
 from pipelines.errors import ConfigError
 from wtn_cli import console
 from wtn_cli.options import AsJson, BatchSize, Device
@@ -35,7 +35,7 @@ ImageLabels = Annotated[
 ]
 Output = Annotated[Path, typer.Option("--output", "-o", help="The file to write.")]
 Backbone = Annotated[
-    Literal["resnet50", "resnet18", "mobilenet_v2", "tiny"],
+    BackboneName,
     typer.Option(
         metavar="NAME",
         help="resnet50, resnet18, mobilenet_v2 or tiny.",

@@ -6,7 +6,7 @@ experiment/e2e_faster_rcnn_R_50_FPN_1x.yaml), because it is what produced the pa
 
 from pipelines.config.base import Metric
 from pipelines.config.data import BoxPolicy, DataSettings, Sampler
-from pipelines.config.detector import BackboneSettings, DetectorSettings
+from pipelines.config.detector import BackboneName, BackboneSettings, DetectorSettings
 from pipelines.config.head import (
     HeadSettings,
     LSDASettings,
@@ -19,6 +19,7 @@ from pipelines.config.loading import load_settings, validate_settings
 from pipelines.config.training import OptimizerSettings, ScheduleSettings, TrainSettings
 
 __all__ = [
+    "BackboneName",
     "BackboneSettings",
     "BoxPolicy",
     "DataSettings",

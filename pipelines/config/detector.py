@@ -6,11 +6,13 @@ from pydantic import Field, model_validator
 
 from pipelines.config.base import AboveZero, Fraction, Positive, Settings
 
+BackboneName = Literal["resnet50", "resnet18", "mobilenet_v2", "tiny"]
+
 
 class BackboneSettings(Settings):
     """The backbone and its feature pyramid."""
 
-    name: Literal["resnet50", "resnet18", "mobilenet_v2", "tiny"] = "resnet50"
+    name: BackboneName = "resnet50"
     weights: str | None = None
     """Local state dict of the classification network, or ``torchvision:NAME[@WEIGHTS]``."""
     frozen_batch_norm: bool = True

@@ -21,6 +21,7 @@ from pipelines.errors import ConfigError, MismatchError
 from pipelines.export import export_head
 from pipelines.models.checkpoints import BOX_LAYER, CLASS_HEAD, class_row_source
 from pipelines.models.heads import ClassWeightHead, build_head
+from pipelines.models.offline import load_head
 from pipelines.vocabulary import Vocabulary
 
 METHODS = ("faster-rcnn", "wtn", "wtn+", "ae-wtn")
@@ -238,6 +239,19 @@ def borrow_for(folder: Path, method: str = "faster-rcnn", **options: object) -> 
     """Export a method that borrows; its novel classes are a, c, e and g, the seen ones f, b, d."""
     save_checkpoint(folder / "checkpoint.safetensors", method)
     return export(folder / "checkpoint.safetensors", **options)
+
+
+@pytest.mark.parametrize("method", ["faster-rcnn", "lsda"])
+def test_a_computed_head_borrows_as_the_exported_one(tmp_path: Path, method: str) -> None:
+    """Evaluating without a head file scores what export-head would have written."""
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    save_checkpoint(checkpoint, method, roi_width=WIDTH)
+
+    computed, exported = load_head(checkpoint), export(checkpoint)
+
+    torch.testing.assert_close(computed.weight, exported.weight)
+    torch.testing.assert_close(computed.bias, exported.bias)
+    assert computed.vocabulary == exported.vocabulary
 
 
 def save_similarity(path: Path, classes: str = "aceg") -> Path:
