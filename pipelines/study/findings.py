@@ -10,9 +10,10 @@ import numpy as np
 
 from pipelines.study import paper
 from pipelines.study.activations import ActivationNorms, activation_norms
-from pipelines.study.neighborhoods import NeighborOverlap, overlap_of
+from pipelines.study.neighborhoods import NeighborOverlap, by_chance, overlap_of
 from pipelines.study.plots import Curve, draw_curves, draw_norms, draw_overlaps, draw_table
-from pipelines.study.runs import Row, RowResult
+from pipelines.study.records import RowResult
+from pipelines.study.runs import Row
 from pipelines.study.studies import LOSS, SAMPLED, Study
 from pipelines.study.tables import Metric, Table, TableRow
 from pipelines.study.worlds import NOVEL_AP50, NOVEL_AR50, SEEN_AP50
@@ -42,13 +43,16 @@ class Findings:
 
     Args:
         table: Its rows.
-        details: Of each row by name, as JSON values.
+        details: Of each row by name, as JSON values; each seed tells ``seconds`` of its training
+            and its ``machine``, which is empty where it is not known.
         draw: Writes its picture, a PNG file; needs matplotlib.
+        note: What to know about its figures beside the paper's.
     """
 
     table: Table
     details: Mapping[str, Any]
     draw: Callable[[Path], None]
+    note: str | None = None
 
 
 def find(study: Study, groups: Sequence[VariantRows]) -> Findings:
@@ -132,6 +136,10 @@ def _curves(groups: Sequence[VariantRows], table: Table) -> list[Curve]:
 def _find_norms(study: Study, groups: Sequence[VariantRows]) -> Findings:
     norms = [[activation_norms(row.checkpoint) for row in rows] for rows in groups]
     figures = [[one.figures() for one in found] for found in norms]
+    seeds = [
+        [_training(row) | figure for row, figure in zip(rows, found, strict=True)]
+        for rows, found in zip(groups, figures, strict=True)
+    ]
     table_rows = [
         _table_row(study, rows, {m.name: tuple(f[m.name] for f in found) for m in NORMS})
         for rows, found in zip(groups, figures, strict=True)
@@ -144,7 +152,7 @@ def _find_norms(study: Study, groups: Sequence[VariantRows]) -> Findings:
         for rows, found in zip(groups, norms, strict=True)
     }
     table = Table(study.name, NORMS, tuple(table_rows))
-    return Findings(table, _details(groups, figures), partial(draw_norms, pooled))
+    return Findings(table, _details(groups, seeds), partial(draw_norms, pooled))
 
 
 def _find_overlaps(study: Study, groups: Sequence[VariantRows]) -> Findings:
@@ -166,5 +174,23 @@ def _find_overlaps(study: Study, groups: Sequence[VariantRows]) -> Findings:
     names = [rows[0].variant for rows in groups]
     in_text = {v.title: paper.FIGURE4[v.name] for v in names if v.name in paper.FIGURE4}
     table = Table(study.name, tuple(metrics), tuple(table_rows))
-    seeds = [[overlap.as_dict() for overlap in found] for found in overlaps]
-    return Findings(table, _details(groups, seeds), partial(draw_overlaps, means, paper=in_text))
+    seeds = [
+        [_training(row) | overlap.as_dict() for row, overlap in zip(rows, found, strict=True)]
+        for rows, found in zip(groups, overlaps, strict=True)
+    ]
+    draw = partial(draw_overlaps, means, paper=in_text)
+    return Findings(table, _details(groups, seeds), draw, _by_chance(overlaps[0][0], place))
+
+
+def _by_chance(overlap: NeighborOverlap, place: int) -> str:
+    """Tell what the overlaps here and in the paper would be if the rows were unrelated."""
+    kept = by_chance(paper.FIGURE4_NEIGHBORS, paper.FIGURE4_CLASSES)
+    return (
+        f"Of {len(overlap.counts)} classes, unrelated rows would keep "
+        f"{overlap.by_chance[place]:.1f} of {overlap.neighbors[place]} neighbours; of the paper's "
+        f"{paper.FIGURE4_CLASSES}, {kept:.1f} of {paper.FIGURE4_NEIGHBORS}."
+    )
+
+
+def _training(row: Row) -> dict[str, Any]:
+    return {"seconds": row.log().seconds, "machine": dict(row.training_record().machine)}

@@ -76,8 +76,8 @@ class NeighborOverlap:
 
     @cached_property
     def by_chance(self) -> FloatArray:
-        """What two unrelated spaces have in common, ``[n]``: ``k * k / (C - 1)``."""
-        return np.square(self.neighbors) / max(len(self.counts) - 1, 1)
+        """What two unrelated spaces have in common, ``[n]``."""
+        return np.array([by_chance(k, len(self.counts)) for k in self.neighbors])
 
     def as_dict(self) -> dict[str, object]:
         """Return the figures, without those of each class, as JSON values."""
@@ -89,6 +89,11 @@ class NeighborOverlap:
             "sampled_mean": self.sampled_mean.tolist(),
             "by_chance": self.by_chance.tolist(),
         }
+
+
+def by_chance(neighbors: int, num_classes: int) -> float:
+    """Return how many of k nearest classes two unrelated spaces share: ``k * k / (C - 1)``."""
+    return neighbors**2 / max(num_classes - 1, 1)
 
 
 @torch.inference_mode()

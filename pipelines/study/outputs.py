@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from pipelines.errors import ConfigError
 from pipelines.storage import atomic_path
 from pipelines.study.findings import Findings
 from pipelines.study.scope import Scope
-from pipelines.study.tables import Table
+from pipelines.study.tables import Summary, Table
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class StudyReport:
         record: The command, its seconds, the jobs and the machine.
         files: What was written.
         note: What could not be written, and why.
+        comparison: What to know about its figures beside the paper's.
     """
 
     title: str
@@ -56,6 +58,7 @@ class StudyReport:
     record: Mapping[str, Any]
     files: tuple[Path, ...]
     note: str | None
+    comparison: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as JSON values; what is undefined is null."""
@@ -71,20 +74,41 @@ class StudyReport:
             "left_out": dict(self.left_out),
             "files": [str(path) for path in self.files],
             "note": self.note,
+            "comparison": self.comparison,
         }
 
     def markdown(self) -> str:
         """Return the table under its title, with all that a reader must know beside it."""
-        machine = ", ".join(f"{key} {value}" for key, value in self.record["machine"].items())
-        notes = [f"Left out: {name}, since {reason}." for name, reason in self.left_out.items()]
+        notes = [self.comparison] if self.comparison else []
+        notes += [f"Left out: {name}, since {reason}." for name, reason in self.left_out.items()]
         notes += [f"Failed: {f.row} with seed {f.seed}: {_line(f.error)}" for f in self.failed]
         notes += [f"Made by `{self.record['command']}`."] if self.record["command"] else []
-        jobs = len(self.record["jobs"])
-        notes.append(f"On {machine}; {jobs} training{'s' * (jobs != 1)} at a time.")
-        seeds = f"{self.table.seeds} seed{'s' * (self.table.seeds != 1)}"
-        scope = f"The world {self.world}, {seeds}; mean ± standard deviation."
+        notes += self._hardware()
+        scope = f"The world {self.world}; mean ± sample standard deviation over n seeds."
         head = f"# {self.title}\n\n{self.unit}. {scope}"
-        return "\n\n".join([head, self.table.markdown().rstrip(), *notes]) + "\n"
+        return "\n\n".join([head, self.table.markdown(self._times()).rstrip(), *notes]) + "\n"
+
+    def _times(self) -> list[list[str]]:
+        """Return how many trainings each row has and how long they took, as columns."""
+        seeds = [self.details[row.name]["seeds"] for row in self.table.rows]
+        minutes = [Summary.of(seed["seconds"] / 60 for seed in found) for found in seeds]
+        return [
+            ["n", *(str(len(found)) for found in seeds)],
+            ["minutes to train", *(time.text(decimals=1) for time in minutes)],
+        ]
+
+    def _hardware(self) -> list[str]:
+        """Return a line for each machine that rows were made on, and for how many."""
+        machines = Counter(
+            ", ".join(f"{key} {value}" for key, value in seed["machine"].items())
+            for row in self.details.values()
+            for seed in row["seeds"]
+        )
+        return [
+            f"Made on {machine or 'a machine that is not recorded'} ({count} of "
+            f"{machines.total()} rows and seeds)."
+            for machine, count in machines.items()
+        ]
 
 
 def write_outputs(
@@ -109,6 +133,7 @@ def write_outputs(
         record=record,
         files=tuple(paths.values()),
         note=note,
+        comparison=findings.note,
     )
     for end, text in (("json", json.dumps(report.as_dict(), indent=1)), ("md", report.markdown())):
         with atomic_path(paths[end]) as temporary:

@@ -12,7 +12,7 @@ from pipelines.config import TrainSettings
 from pipelines.models.detection import build_detector
 from pipelines.models.heads import ClassRowSource, build_head
 from pipelines.models.losses import LabelTables
-from pipelines.study.runs import Row, read_log
+from pipelines.study.runs import Row
 from pipelines.study.scope import by_training, scope_of
 from pipelines.study.worlds import WorldCost, WorldSource
 
@@ -161,7 +161,7 @@ def _slowness(finished: Sequence[Row], cost: WorldCost) -> float:
     for row in finished:
         settings = row.settings()
         images = settings.schedule.iterations * settings.schedule.batch_size
-        factors.append(read_log(row)[0] / images / cost.seconds_per_image[settings.head.method])
+        factors.append(row.log().seconds / images / cost.seconds_per_image[settings.head.method])
     return statistics.fmean(factors)
 
 

@@ -16,7 +16,7 @@ from pipelines.drawing import COLOURS
 from pipelines.metrics.plots import figure_file, require_matplotlib
 from pipelines.study.activations import ActivationNorms
 from pipelines.study.neighborhoods import NeighborOverlap
-from pipelines.study.paper import FIGURE4_NEIGHBORS
+from pipelines.study.paper import FIGURE4_CLASSES, FIGURE4_NEIGHBORS
 from pipelines.study.tables import Metric, Summary, Table
 
 if TYPE_CHECKING:
@@ -212,7 +212,9 @@ def _mark_paper(axes: "Axes", titles: Sequence[str], paper: Mapping[str, float])
         colour, marker = _METHOD_COLOURS[place], _MARKERS[place]
         axes.plot(FIGURE4_NEIGHBORS, share, color=colour, marker=marker, **hollow)
     if paper:
-        axes.plot([], marker="o", color=_GREY, label="the paper, of 4999", **hollow)
+        axes.plot(
+            [], marker="o", color=_GREY, label=f"the paper, of {FIGURE4_CLASSES - 1}", **hollow
+        )
 
 
 def _draw_boxes(axes: "Axes", norms: ActivationNorms) -> None:

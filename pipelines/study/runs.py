@@ -1,26 +1,31 @@
 """One row of a study with one seed: trained, exported and evaluated, unless that has been done."""
 
-import itertools
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from pipelines.artifacts import ClassifierWeights, DetectorCheckpoint
-from pipelines.config import TrainSettings, validate_settings
-from pipelines.errors import ArtifactError, ConfigError
+from pipelines.artifacts import DetectorCheckpoint
+from pipelines.config import TrainSettings
+from pipelines.errors import ArtifactError
 from pipelines.evaluate import evaluate_detector
 from pipelines.export import export_head
 from pipelines.metrics.evaluation import Protocol
 from pipelines.metrics.report import EvaluateReport
 from pipelines.metrics.scorer import Scoring
-from pipelines.storage import atomic_path
+from pipelines.study.freshness import files_sha256, same_inputs, same_settings, sha256
 from pipelines.study.machine import describe_machine
-from pipelines.study.variant_settings import variant_settings, write_inputs
+from pipelines.study.records import (
+    RESULT_REVISION,
+    TRAINING_REVISION,
+    RowResult,
+    TrainingLog,
+    TrainingRecord,
+    read_log,
+    write_json,
+)
+from pipelines.study.variant_settings import classifier_of, variant_settings, write_inputs
 from pipelines.study.variants import Variant
 from pipelines.study.worlds import METRICS, NOVEL_AR50, Progress, World
 from pipelines.train import train_detector
@@ -28,32 +33,8 @@ from pipelines.training.run_folder import CHECKPOINT
 from pipelines.training.run_folder import METRICS as LOG
 
 RECALL_AT = 100  # detections of an image (paper: AR50@100)
-LAST_SHARE = 10_000 / 180_000  # of the iterations; the loss of section 5.2 is a mean over the last
 EVALUATION_BATCH = 16  # images
-HEAD, RESULT = "head.safetensors", "result.json"
-
-
-@dataclass(frozen=True)
-class RowResult:
-    """What one training with one seed came to.
-
-    Args:
-        variant: Its name.
-        seed: Of the training, and of a world that is drawn.
-        metrics: Percent, by the names of ``METRICS``.
-        loss_classifier: Mean over the last eighteenth of the training (paper: section 5.2).
-        seconds: Of the training.
-        conditions: What the figures depend on.
-        machine: That evaluated it.
-    """
-
-    variant: str
-    seed: int
-    metrics: Mapping[str, float]
-    loss_classifier: float
-    seconds: float
-    conditions: Mapping[str, Any]
-    machine: Mapping[str, Any]
+HEAD, RESULT, TRAINING = "head.safetensors", "result.json", "training.json"
 
 
 @dataclass(frozen=True)
@@ -81,34 +62,64 @@ class Row:
         """Return the settings of its training."""
         return variant_settings(self.variant, self.world, self.folder, self.seed, device)
 
+    def training_record(self) -> TrainingRecord:
+        """Return how it was trained."""
+        try:
+            return TrainingRecord(**json.loads((self.checkpoint.parent / TRAINING).read_text()))
+        except (OSError, ValueError, TypeError):
+            return TrainingRecord()
+
+    def log(self) -> TrainingLog:
+        """Return the course of its training, which must have ended."""
+        return read_log(self.checkpoint.parent / LOG, self.settings().schedule)
+
     def is_trained(self) -> bool:
-        """Tell whether the checkpoint is the end of this very training."""
+        """Tell whether the checkpoint is the end of this very training, on these very files."""
         settings = self.settings()
         try:
             found = DetectorCheckpoint.load(self.checkpoint)
-            classifier = ClassifierWeights.load(settings.classifier)
-        except ArtifactError:
+            return (
+                found.iteration == settings.schedule.iterations
+                and self.training_record().revision == TRAINING_REVISION
+                and same_settings(found.config, settings)
+                and same_inputs(found, settings, classifier_of(self.variant, self.world))
+            )
+        except (ArtifactError, OSError):
             return False
-        return (
-            found.iteration == settings.schedule.iterations
-            and _same(found.config, settings)
-            and torch.equal(found.classifier.weight, classifier.weight)
-        )
 
     def result(self) -> RowResult | None:
         """Return its result, or None if there is none under these conditions."""
+        if not self.is_trained():
+            return None
         try:
             found = RowResult(**json.loads((self.folder / self.variant.name / RESULT).read_text()))
+            told, now = dict(found.conditions), self.conditions()
         except (OSError, ValueError, TypeError):
             return None
-        borrowing = {key: found.conditions.get(key) for key in self._borrowing()}
-        same = _same(found.conditions.get("settings", {}), self.settings())
-        return found if same and borrowing == self._borrowing() else None
+        same = same_settings(told.pop("settings", {}), self.settings())
+        first = {"revision": 1, "files": now["files"]}  # the first records named neither
+        return found if same and first | told | {"settings": now["settings"]} == now else None
 
     def conditions(self) -> dict[str, Any]:
-        """Return what decides its figures, as JSON values."""
+        """Return what decides its figures, as JSON values; the checkpoint must be there."""
         settings = self.settings().model_dump(mode="json", exclude_none=True, exclude={"device"})
-        return {"settings": settings} | self._borrowing()
+        files = {"checkpoint": sha256(self.checkpoint), **self._evaluation_files()}
+        return {
+            "settings": settings,
+            **self._borrowing(),
+            "revision": RESULT_REVISION,
+            "files": files,
+        }
+
+    def _evaluation_files(self) -> dict[str, list[str]]:
+        """Return the contents of the files that are read besides the checkpoint, by their use."""
+        files = {
+            name: files_sha256((*at.truth.paths, *at.images, Path(at.classes)))
+            for name, at in self.world.evaluations.items()
+        }
+        if self.variant.similarity and self.world.similarity is not None:
+            files["similarity"] = files_sha256([self.world.similarity])
+        return files
 
     def _borrowing(self) -> dict[str, Any]:
         neighbors = self.variant.neighbors
@@ -129,52 +140,24 @@ def train_row(row: Row, device: str, on_progress: Progress) -> None:
         lambda record: on_progress("train", record.iteration, record.iterations),
         overwrite=True,
     )
+    record = TrainingRecord(TRAINING_REVISION, describe_machine(device))
+    write_json(row.checkpoint.parent / TRAINING, asdict(record))
 
 
 def measure_row(row: Row, device: str, on_progress: Progress) -> RowResult:
     """Export and evaluate a trained row, and keep its result."""
-    seconds, loss = read_log(row)
+    log = row.log()
     result = RowResult(
         variant=row.variant.name,
         seed=row.seed,
         metrics=_evaluate(row, device, on_progress),
-        loss_classifier=loss,
-        seconds=seconds,
+        loss_classifier=log.loss_classifier,
+        seconds=log.seconds,
         conditions=row.conditions(),
         machine=describe_machine(device),
     )
-    with atomic_path(row.folder / row.variant.name / RESULT) as temporary:
-        temporary.write_text(json.dumps(asdict(result), indent=1))
+    write_json(row.folder / row.variant.name / RESULT, asdict(result))
     return result
-
-
-def read_log(row: Row) -> tuple[float, float]:
-    """Return the seconds of a training and the mean classification loss of its last part."""
-    lines = (row.checkpoint.parent / LOG).read_text().splitlines()
-    records = [json.loads(line) for line in lines]
-    settings = row.settings().schedule
-    last = [0, *(record["iteration"] for record in records)]
-    steps = [after - before for before, after in itertools.pairwise(last)]
-    seconds = sum(
-        count * settings.batch_size / record["images_per_second"]
-        for count, record in zip(steps, records, strict=True)
-    )
-    first = settings.iterations * (1 - LAST_SHARE)
-    late = [
-        (count, record["losses"]["loss_classifier"])
-        for count, record in zip(steps, records, strict=True)
-        if record["iteration"] > first
-    ]
-    total = sum(count for count, _ in late)
-    return seconds, sum(count * loss for count, loss in late) / total
-
-
-def _same(found: Mapping[str, Any], settings: TrainSettings) -> bool:
-    """Tell whether stored settings are these ones, wherever they were trained."""
-    try:
-        return validate_settings(dict(found) | {"device": settings.device}) == settings
-    except ConfigError:  # of a version that knew other settings
-        return False
 
 
 def _evaluate(row: Row, device: str, on_progress: Progress) -> dict[str, float]:

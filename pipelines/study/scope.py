@@ -79,6 +79,7 @@ def scope_of(
         raise ConfigError(
             f"the world {source.name} serves none of these rows: "
             + "; ".join(f"{row}: {reason}" for row, reason in left_out.items()),
+            mend="Give what they need, or choose other rows with --methods.",
         )
     return Scope(study, source, output, tuple(seeds), kept, left_out)
 

@@ -16,6 +16,7 @@ from pipelines.evaluate import GroundTruthFiles
 from pipelines.extract import extract_weights
 from pipelines.models.tiny import STAGE_CHANNELS
 from pipelines.similarity import measure_crop_similarity
+from pipelines.storage import atomic_path
 from pipelines.study.worlds import (
     NOVEL_AP50,
     NOVEL_AR50,
@@ -29,6 +30,10 @@ from pipelines.training.classifier import train_classifier
 
 ITERATIONS = 1000
 RECIPE, NETWORK, CLASSIFIER = "world.json", "network.safetensors", "classifier.safetensors"
+WORDS, SIMILARITY = "words.safetensors", "similarity.safetensors"
+# Raise it with every change after which the same seed and sizes draw another world, or train
+# another classifier on it.
+WORLD_REVISION = 1
 WORD_WIDTH = 64
 _SECONDS_PER_IMAGE = 0.026  # on one core of a server CPU
 
@@ -77,8 +82,8 @@ class ShapesSource:
         novel = _evaluation("novel", drawn.val_novel, drawn)
         settings = shapes_settings(
             drawn,
-            folder / "classifier.safetensors",
-            folder / "network.safetensors",
+            folder / CLASSIFIER,
+            folder / NETWORK,
             self.iterations,
         )
         return World(
@@ -88,24 +93,29 @@ class ShapesSource:
                 NOVEL_AP50: novel,
                 NOVEL_AR50: novel,
             },
-            words=folder / "words.safetensors",
-            similarity=folder / "similarity.safetensors",
+            words=folder / WORDS,
+            similarity=folder / SIMILARITY,
         )
 
     def prepare(self, folder: Path, seed: int, on_progress: Progress) -> World:
         """Draw and train, unless the folder has it; the same seed and sizes give the same files.
 
         Raises:
-            ConfigError: If the folder holds a world of another seed or of other sizes.
+            ConfigError: If the folder holds a world of another seed, of other sizes, or of a
+                version that drew differently.
         """
         sizes = replace(self.sizes, seed=seed)
-        made, recipe = folder / RECIPE, json.dumps(asdict(sizes))
+        made, recipe = folder / RECIPE, _recipe(sizes)
         if not made.exists():
+            for derived in (WORDS, SIMILARITY):
+                (folder / derived).unlink(missing_ok=True)
             make_shapes_world(folder, sizes, on_progress)
-            made.write_text(recipe)  # last: whatever is here before is not finished
-        elif made.read_text() != recipe:
+            with atomic_path(made) as temporary:  # last: what is here before is not finished
+                temporary.write_text(json.dumps(recipe))
+        elif {"revision": 1} | json.loads(made.read_text()) != recipe:  # the first named none
             raise ConfigError(
-                "the folder holds another world, drawn with another seed or in other sizes",
+                "the folder holds another world, drawn with another seed, in other sizes or by "
+                "another version",
                 where=folder,
                 mend="Name another folder with --output.",
             )
@@ -135,13 +145,19 @@ def make_shapes_world(folder: Path, sizes: ShapesSettings, on_progress: Progress
     return extracted.num_classes
 
 
+def _recipe(sizes: ShapesSettings) -> dict[str, Any]:
+    """Return what decides a world, as JSON values."""
+    recipe: dict[str, Any] = json.loads(json.dumps({"revision": WORLD_REVISION, **asdict(sizes)}))
+    return recipe
+
+
 def _write_words(folder: Path, seed: int) -> None:
     """Write a random vector for each word of the class names, as a text file and a classifier.
 
     They stand in for vectors learned from text, of which a drawn world has none: a class shares
     with another what their names share, and nothing else.
     """
-    output, text = folder / "words.safetensors", folder / "words.vec"
+    output, text = folder / WORDS, folder / "words.vec"
     if output.exists():
         return
     words = [word for values in ATTRIBUTES for word in values]

@@ -40,12 +40,14 @@ class Study:
     def unit(self) -> str:
         """What its figures are, in words."""
         if self.kind == "norms":
-            return "L2 norms of a class's hidden activations, and their variance over classes"
+            return "L2 norms of a class's hidden activations: their mean and variance over classes"
         if self.kind == "overlaps":
             return "How many of a class's nearest classes stay its nearest"
         return (
-            "AP50 and AR50 (of 100 detections) in percent; the loss is that of classification, at "
-            "the end of training"
+            "AP50 and AR50 in percent. AR50 is the recall of the 100 best detections of an image, "
+            "averaged over all classes with boxes; the official release leaves out classes that "
+            "are never detected, which can only raise it. The loss is that of classification, "
+            "averaged over the last eighteenth of the training"
         )
 
     @property

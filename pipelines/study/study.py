@@ -217,6 +217,7 @@ def _report(
         raise RunError(
             f"all {len(failed)} rows failed; {first.row} with seed {first.seed}: {first.error}",
             where=scope.folder,
+            mend="Once this is mended, the same command takes them up again.",
         )
     machine = describe_machine(slots[0].device)
     record = {

@@ -51,6 +51,16 @@ class Summary:
             len(known),
         )
 
+    def text(self, decimals: int) -> str:
+        """Return the mean, with the deviation if there is one."""
+        if not self.count:
+            return NOTHING
+        return f"{self.mean:.{decimals}f}{self.spread(decimals)}"
+
+    def spread(self, decimals: int) -> str:
+        """Return the deviation as it stands behind a mean, or nothing."""
+        return f" ± {self.deviation:.{decimals}f}" if self.count > 1 else ""
+
 
 @dataclass(frozen=True)
 class TableRow:
@@ -125,9 +135,14 @@ class Table:
         ours, theirs = [pair[0] for pair in both], [pair[1] for pair in both]
         return RankAgreement(spearman(ours, theirs), len(both))
 
-    def markdown(self) -> str:
-        """Render the table, with the rank agreement below it where the paper has figures."""
-        return "\n".join([*_aligned(self.columns("**")), *self._agreement_lines()]) + "\n"
+    def markdown(self, more: Sequence[Sequence[str]] = ()) -> str:
+        """Render the table, with the rank agreement below it where the paper has figures.
+
+        Args:
+            more: Further columns: each a heading, and a cell for each row.
+        """
+        columns = [*self.columns("**"), *more]
+        return "\n".join([*_aligned(columns), *self._agreement_lines()]) + "\n"
 
     def columns(self, emphasis: str = "") -> list[list[str]]:
         """Return each column's heading and cells, the best figures between two marks."""
@@ -165,8 +180,9 @@ class Table:
         return [_emphasised(*text, emphasis) for text in _texts(figures, metric)]
 
     def _spread(self, summary: Summary, decimals: int) -> str:
-        spread = f" ± {summary.deviation:.{decimals}f}" if summary.count > 1 else ""
-        return spread + (f" (n = {summary.count})" if 0 < summary.count < self.seeds else "")
+        return summary.spread(decimals) + (
+            f" (n = {summary.count})" if 0 < summary.count < self.seeds else ""
+        )
 
     def _agreement_lines(self) -> list[str]:
         found = [(m.title, self.rank_agreement(m)) for m in self.metrics]

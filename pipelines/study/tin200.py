@@ -22,9 +22,9 @@ from pipelines.study.worlds import (
 )
 
 ITERATIONS = 1000
-LSDA_SCALE = (
-    0.1  # at 1, as in the paper, the first losses are in the hundreds and training diverges
-)
+# At 1, as in the paper, the first losses are in the hundreds and training diverges.
+LSDA_SCALE = 0.1
+CLASSIFIER = "classifier.safetensors"
 NETWORK = "classifiers/mobilenet_v2_imagenet1k.safetensors"
 NEEDED = (
     "tin200/class-descriptions.csv",
@@ -95,7 +95,7 @@ class Tin200Source:
         """Return the world whose classifier is in a folder, extracted or not."""
         novel = self._evaluation("novel", folder)
         return World(
-            settings=self._settings(folder / "classifier.safetensors", self.data / NETWORK),
+            settings=self._settings(folder / CLASSIFIER, self.data / NETWORK),
             evaluations={
                 SEEN_AP50: self._evaluation("seen", folder),
                 NOVEL_AP50: novel,
@@ -115,7 +115,7 @@ class Tin200Source:
         folder.mkdir(parents=True, exist_ok=True)
         extract_weights(
             str(self.data / NETWORK),
-            folder / "classifier.safetensors",
+            folder / CLASSIFIER,
             classes=self.data / "classifiers/imagenet1k-classes.csv",
         )
         for group in ("seen", "novel"):

@@ -63,24 +63,32 @@ def _words(world: World) -> Path:
     return world.words
 
 
-def write_inputs(variant: Variant, world: World, folder: Path) -> None:
-    """Write the classifier file that only some rows train with, if this is one of them.
+def classifier_of(variant: Variant, world: World) -> ClassifierWeights:
+    """Return the rows that a variant trains with: the world's, its word vectors, or spread rows.
 
-    Its rows have widely different lengths, and the directions of the world's.
+    Spread rows have widely different lengths, and the directions of the world's.
+
+    Raises:
+        ArtifactError: If the world's file is bad.
     """
-    output = _spread_classifier(folder, variant.row_spread)
-    if variant.row_spread == 1 or output.exists():
-        return
-    classifier = Path(world.settings["classifier"])
-    rows = ClassifierWeights.load(classifier)
+    file = _words(world) if variant.words else Path(world.settings["classifier"])
+    rows = ClassifierWeights.load(file)
+    if variant.row_spread == 1:
+        return rows
     generator = torch.Generator().manual_seed(SPREAD_SEED)
     exponents = torch.rand(len(rows.weight), 1, generator=generator)
     exponents = (exponents - exponents.min()) / (exponents.max() - exponents.min()) - 0.5
     weight = rows.weight * variant.row_spread**exponents
-    provenance = provenance_of(
-        parent("classifier", classifier, rows.provenance), spread=variant.row_spread
+    made_from = parent("classifier", file, rows.provenance)
+    return replace(
+        rows, weight=weight, provenance=provenance_of(made_from, spread=variant.row_spread)
     )
-    replace(rows, weight=weight, provenance=provenance).save(output)
+
+
+def write_inputs(variant: Variant, world: World, folder: Path) -> None:
+    """Write the classifier file that only some rows train with, if this is one of them."""
+    if variant.row_spread != 1:
+        classifier_of(variant, world).save(_spread_classifier(folder, variant.row_spread))
 
 
 def _spread_classifier(folder: Path, spread: float) -> Path:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from pipelines.errors import DatasetError
 from pipelines.evaluate import GroundTruthFiles
+from pipelines.storage import atomic_path
 
 SEEN_AP50, NOVEL_AP50, NOVEL_AR50 = "seen_AP50", "novel_AP50", "novel_AR50"
 METRICS = (SEEN_AP50, NOVEL_AP50, NOVEL_AR50)
@@ -127,7 +128,7 @@ def refuse_missing(source: WorldSource) -> None:
 
 def write_classes(path: Path, rows: Iterable[tuple[str, str]]) -> None:
     """Write a class file of ids and names."""
-    with path.open("w", newline="") as file:
+    with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("LabelName", "DisplayName"))
         writer.writerows(rows)

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from pipelines.artifacts import ClassifierWeights
+from pipelines.artifacts import ClassifierWeights, DetectorCheckpoint
 from pipelines.benchmarks.machine import available_cpus
 from pipelines.data.shapes import ShapesSettings
 from pipelines.errors import ConfigError, DatasetError, Interrupted, RunError
+from pipelines.study import runs
 from pipelines.study.open_images import MADE_BY, OpenImagesSource
 from pipelines.study.outputs import StudyReport
 from pipelines.study.scope import scope_of
@@ -109,6 +110,78 @@ def test_a_checkpoint_serves_its_own_settings_and_classifier_only(copy: Path) ->
 
     replace(rows, weight=2 * rows.weight).save(classifier)
 
+    assert not row.is_trained()
+
+
+def test_the_folder_may_be_named_in_another_way(copy: Path) -> None:
+    """A relative and an absolute path to the same files are the same settings."""
+    before = stamps(copy, "*.*")
+
+    report = study(copy.absolute(), methods=ROWS)
+
+    assert not report.failed
+    after = stamps(copy, "*.*")
+    assert {path for path in before if after[path] != before[path]} == {
+        f"{copy}/shapes/table1.{end}" for end in ("json", "md", "png")
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["train-annotations-bbox.csv", "seen-classes.csv", "hierarchy.json"]
+)
+def test_a_checkpoint_of_other_files_is_stale(copy: Path, name: str) -> None:
+    """What a world's files hold counts, not only where they are."""
+    row = scope_of("table1", SOURCE, copy, [0], ["zsd-words"]).rows(0)[0]
+    file = copy / "shapes/seed-0/world" / name
+    text = file.read_text()
+
+    file.write_text(text + "\n")
+    changed = row.is_trained(), row.result()
+    file.write_text(text)
+
+    assert changed == (False, None)
+    assert row.result() is not None
+
+
+@pytest.mark.parametrize("name", ["val-novel.zip", "val-seen-annotations-bbox.csv"])
+def test_a_result_on_other_files_is_stale(copy: Path, name: str) -> None:
+    """The detector is evaluated again, not trained again."""
+    row = scope_of("table1", SOURCE, copy, [0], ["zsd-words"]).rows(0)[0]
+    file = copy / "shapes/seed-0/world" / name
+
+    file.write_bytes(file.read_bytes() + b"\n")
+
+    assert row.is_trained()
+    assert row.result() is None
+
+
+def test_a_result_of_another_checkpoint_is_stale(copy: Path) -> None:
+    """Two rows share a training: once one has it done again, the other's figures are old."""
+    first, second = scope_of("table1", SOURCE, copy, [0], ROWS[:2]).rows(0)
+    found = DetectorCheckpoint.load(first.checkpoint)
+
+    replace(found, provenance=found.provenance | {"again": True}).save(first.checkpoint)
+
+    assert second.is_trained()
+    assert second.result() is None
+
+
+def test_a_revision_makes_what_was_before_stale(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first records named neither revision nor files; they are of revision 1."""
+    row = scope_of("table1", SOURCE, copy, [0], ["zsd-words"]).rows(0)[0]
+    folder = row.checkpoint.parent
+    record = json.loads((folder / "result.json").read_text())
+    assert record["conditions"].pop("revision") == runs.RESULT_REVISION
+    assert record["conditions"].pop("files")
+    (folder / "result.json").write_text(json.dumps(record))
+    (folder / "training.json").unlink()
+
+    assert row.result() is not None
+    monkeypatch.setattr(runs, "RESULT_REVISION", 2)
+    assert (row.is_trained(), row.result()) == (True, None)
+    monkeypatch.setattr(runs, "TRAINING_REVISION", 2)
     assert not row.is_trained()
 
 

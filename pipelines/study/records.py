@@ -1,0 +1,91 @@
+"""What a study writes down about a training and about a row: how it was made, what it came to."""
+
+import itertools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipelines.config import ScheduleSettings
+from pipelines.storage import atomic_path
+
+# Raise them with every change after which the same settings and files train another detector, or
+# the same detector gets other figures: what earlier versions left behind is then done again.
+TRAINING_REVISION = 1
+RESULT_REVISION = 1
+_LAST_SHARE = 10_000 / 180_000  # of the iterations; the loss of section 5.2 is a mean over the last
+
+
+@dataclass(frozen=True)
+class RowResult:
+    """What one training with one seed came to.
+
+    Args:
+        variant: Its name.
+        seed: Of the training, and of a world that is drawn.
+        metrics: Percent, by the names of ``METRICS``.
+        loss_classifier: Mean over the last eighteenth of the training (paper: section 5.2).
+        seconds: Of the training.
+        conditions: What the figures depend on.
+        machine: That evaluated it.
+    """
+
+    variant: str
+    seed: int
+    metrics: Mapping[str, float]
+    loss_classifier: float
+    seconds: float
+    conditions: Mapping[str, Any]
+    machine: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """How a detector was trained, as far as its checkpoint does not tell.
+
+    Args:
+        revision: ``TRAINING_REVISION`` of the version that trained it.
+        machine: That trained it; empty if it is not known.
+    """
+
+    revision: int = 1  # the first trainings named none
+    machine: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainingLog:
+    """The course of a training.
+
+    Args:
+        seconds: It took.
+        loss_classifier: Mean over its last eighteenth (paper: section 5.2).
+    """
+
+    seconds: float
+    loss_classifier: float
+
+
+def read_log(path: Path, schedule: ScheduleSettings) -> TrainingLog:
+    """Read the metrics of a training that has ended, one JSON object a line."""
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    last = [0, *(record["iteration"] for record in records)]
+    steps = [after - before for before, after in itertools.pairwise(last)]
+    seconds = sum(
+        count * schedule.batch_size / record["images_per_second"]
+        for count, record in zip(steps, records, strict=True)
+    )
+    first = schedule.iterations * (1 - _LAST_SHARE)
+    late = [
+        (count, record["losses"]["loss_classifier"])
+        for count, record in zip(steps, records, strict=True)
+        if record["iteration"] > first
+    ]
+    total = sum(count for count, _ in late)
+    return TrainingLog(seconds, sum(count * loss for count, loss in late) / total)
+
+
+def write_json(path: Path, tree: Mapping[str, Any]) -> None:
+    """Write a record as a whole."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(tree, indent=1))
