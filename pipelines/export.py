@@ -79,11 +79,11 @@ def export_head(
             weights-only proxy of such a similarity and serve the others.
 
     Raises:
-        ConfigError: If neighbours are given to a method that borrows nothing, or contradict.
-        MismatchError: If a class is unknown or had no image, the classifier is of another width or
-            space, or the head is no plain one (``zsd``).
-        DatasetError: If the table is bad.
-        ArtifactError: If a file is bad.
+        ConfigError: If no class is chosen, or neighbours contradict or the method borrows nothing.
+        MismatchError: If a class is unknown or had no image, a neighbour has no boxes, the
+            classifier is of another width or space, or no plain head serves the method (``zsd``).
+        DatasetError: If the table or the class file is bad.
+        ArtifactError: If another file is bad.
     """
     sources = NeighborSources(neighbors, neighbor_table, neighbor_classes, similarity)
     sources.refuse_contradictions()
@@ -93,8 +93,7 @@ def export_head(
     parents = [parent("checkpoint", checkpoint, trained.provenance)]
     rows = trained.classifier
     if classifier is not None:
-        rows = ClassifierWeights.load(classifier)
-        _check_same_space(trained.classifier, rows, classifier)
+        rows = _load_rows(classifier, trained.classifier)
         parents.append(parent("classifier", classifier, rows.provenance))
     borrowing = _borrow(trained, rows, sources, checkpoint)
     full = head_of(trained, rows, borrowing.shares if borrowing else None)
@@ -158,21 +157,22 @@ def _count_rules(
     return borrowing.counts(of_classifier)
 
 
-def _check_same_space(trained: ClassifierWeights, given: ClassifierWeights, where: Path) -> None:
-    """Refuse rows that act on other features than those of training."""
+def _load_rows(path: Path, trained: ClassifierWeights) -> ClassifierWeights:
+    """Read rows, and refuse those that act on other features than those of training."""
+    given = ClassifierWeights.load(path)
     if given.weight.shape[1] != trained.weight.shape[1]:
         raise MismatchError(
             f"its rows are {given.weight.shape[1]} wide, those of training "
             f"{trained.weight.shape[1]}",
-            where=where,
+            where=path,
             mend="Use rows of the same classifier that the detector was trained with.",
         )
     if given.feature_space == trained.feature_space or _share_equal_rows(trained, given):
-        return
+        return given
     raise MismatchError(
         f"its rows act on other features (fingerprint {given.feature_space[:17]}, training had "
         f"{trained.feature_space[:17]})",
-        where=where,
+        where=path,
         mend="If they are new rows of the same frozen network, say so when you extract them: "
         "wtn extract-weights SOURCE --feature-space-of CLASSIFIER",
     )
