@@ -65,6 +65,12 @@ def neighbor_shares(
     return torch.zeros_like(similarity).scatter_(1, nearest, share)
 
 
+def default_shares(method: Method, rows: Tensor, seen_rows: Tensor, all_rows: Tensor) -> Tensor:
+    """Return ``[K, S]`` the shares of a method that borrows, where nobody says otherwise."""
+    settings = NeighborSettings(count=DEFAULT_COUNTS[method])
+    return neighbor_shares(rows, seen_rows, all_rows, settings)
+
+
 def visual_shares(probabilities: Tensor, count: int | None) -> Tensor:
     """Return ``[K, S]`` shares in proportion to a visual similarity (Tang et al., CVPR 2016).
 

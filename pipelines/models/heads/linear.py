@@ -5,9 +5,8 @@ Shapes: S seen classes, K any number of classes, d classifier width, R RoI featu
 
 from torch import Tensor
 
-from pipelines.config import NeighborSettings
 from pipelines.models.heads.base import ClassRows, ClassRowSource, ClassWeightHead, prior_linear
-from pipelines.models.neighbors import DEFAULT_COUNTS, neighbor_shares
+from pipelines.models.neighbors import default_shares
 
 
 class LinearHead(ClassWeightHead):
@@ -39,7 +38,6 @@ class LinearHead(ClassWeightHead):
     def class_rows(self, rows: Tensor, shares: Tensor | None = None) -> ClassRows:
         """Return for each row the mean of the trained rows that it borrows from, by its shares."""
         if shares is None:
-            nearest = NeighborSettings(count=DEFAULT_COUNTS["faster-rcnn"])
-            shares = neighbor_shares(rows, self._seen_rows, self._rows, nearest)
+            shares = default_shares("faster-rcnn", rows, self._seen_rows, self._rows)
         weight, bias = self.cls_score.weight[self._seen], self.cls_score.bias[self._seen]
         return ClassRows(shares @ weight, shares @ bias)

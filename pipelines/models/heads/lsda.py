@@ -6,9 +6,9 @@ Shapes: S seen classes, K any number of classes, R width of classifier rows and 
 import torch
 from torch import Tensor, nn
 
-from pipelines.config import HeadSettings, NeighborSettings
+from pipelines.config import HeadSettings
 from pipelines.models.heads.base import ClassRows, ClassRowSource, SeenAndOtherHead, prior_bias
-from pipelines.models.neighbors import DEFAULT_COUNTS, RowSpace, neighbor_shares
+from pipelines.models.neighbors import RowSpace, default_shares
 
 
 class LSDAHead(SeenAndOtherHead):
@@ -42,8 +42,7 @@ class LSDAHead(SeenAndOtherHead):
     def class_rows(self, rows: Tensor, shares: Tensor | None = None) -> ClassRows:
         """Return the rows with the shared changes of seen classes."""
         if shares is None:
-            nearest = NeighborSettings(count=DEFAULT_COUNTS["lsda"])
-            shares = neighbor_shares(rows, self._seen_rows, self._all_rows, nearest)
+            shares = default_shares("lsda", rows, self._seen_rows, self._all_rows)
         weight = self._scaled(rows) + shares @ self.delta
         return ClassRows(weight, self.common_bias + shares @ self.delta_bias)
 
