@@ -22,6 +22,7 @@ from pipelines.export import export_head
 from pipelines.metrics.scorer import Scoring
 from pipelines.predict import predict_images
 from pipelines.storage import atomic_path
+from pipelines.study.runs import EVALUATION_BATCH, HEAD
 from pipelines.study.shapes import ITERATIONS, ShapesSource, make_shapes_world
 from pipelines.study.worlds import Progress
 from pipelines.train import train_detector
@@ -31,7 +32,6 @@ METHODS = {
     "faster-rcnn-nn": ("faster-rcnn", "Faster R-CNN, nearest neighbour"),
     "ae-wtn": ("ae-wtn", "AE-WTN"),
 }
-HEAD = "head.safetensors"
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def _train_and_score(
             [split.images],
             GroundTruthFiles(split.boxes, split.labels, world.hierarchy),
             scoring=Scoring(classes=group),
-            batch_size=16,
+            batch_size=EVALUATION_BATCH,
             on_progress=partial(on_progress, f"evaluate {title} on {group} classes"),
         )
         scores[group] = evaluated.metrics.mean_average_precision()

@@ -8,14 +8,19 @@ from wtn_cli import console
 if TYPE_CHECKING:
     from pipelines.study.outputs import StudyReport
     from pipelines.study.planning import StudyPlan
+    from pipelines.study.tables import Table
+
+_TITLE_WIDTH = 24  # of the first column, at least; longer titles are broken between words
 
 
 def show_report(report: "StudyReport") -> None:
     """Show the table, the rows that are not in it, and the files."""
-    columns = report.table.columns()
     console.say(f"{report.title}; the world {report.world}, {_count(report.table.seeds, 'seed')}")
-    console.say(report.unit)
-    console.show_table((c[0] for c in columns), zip(*(c[1:] for c in columns), strict=True))
+    console.say(f"{report.unit}.")
+    for columns in _parts(report.table, console.out().width):
+        console.show_table((c[0] for c in columns), zip(*(c[1:] for c in columns), strict=True))
+    if report.comparison:
+        console.say(report.comparison)
     _show_left_out(report.left_out)
     for row in report.failed:
         console.say(f"failed: {row.row}, seed {row.seed}: {row.error}")
@@ -27,7 +32,7 @@ def show_report(report: "StudyReport") -> None:
 def show_plan(plan: "StudyPlan") -> None:
     """Show the trainings of a plan and what they take."""
     console.say(f"{plan.study} in the world {plan.world}, {_count(plan.seeds, 'seed')}")
-    columns = ("training", "rows", "done", "to do", "iterations", "images", "hours", "GB")
+    columns = ("training", "rows", "done", "to do", "iterations", "hours", "GB")
     console.show_table(
         columns,
         [
@@ -37,7 +42,6 @@ def show_plan(plan: "StudyPlan") -> None:
                 str(training.done),
                 str(training.to_do),
                 f"{training.iterations}",
-                f"{training.images}",
                 f"{training.hours:.1f}",
                 f"{training.gigabytes:.2f}",
             )
@@ -58,6 +62,26 @@ def show_plan(plan: "StudyPlan") -> None:
     )
     for file in plan.missing:
         console.say(f"missing: {file}")
+
+
+def _parts(table: "Table", width: int) -> list[list[list[str]]]:
+    """Divide a table that is wider than the terminal into columns that fit, methods in each.
+
+    A metric and the paper's figures stay together. A heading is broken at its comma.
+    """
+    titles, *figures = ([c[0].replace(", ", ",\n"), *c[1:]] for c in table.columns())
+    room = width - _TITLE_WIDTH - 4  # frames take 3 columns beside each cell, and 1 at the end
+    parts, left = [[titles]], room
+    for metric in table.metrics:
+        count = 1 + table.has_paper(metric)
+        group, figures = figures[:count], figures[count:]
+        needed = sum(3 + max(len(line) for cell in c for line in cell.split("\n")) for c in group)
+        if needed > left and len(parts[-1]) > 1:
+            parts.append([titles])
+            left = room
+        parts[-1] += group
+        left -= needed
+    return parts
 
 
 def _show_left_out(left_out: Mapping[str, str]) -> None:

@@ -84,7 +84,7 @@ class StudyReport:
         notes += [f"Failed: {f.row} with seed {f.seed}: {_line(f.error)}" for f in self.failed]
         notes += [f"Made by `{self.record['command']}`."] if self.record["command"] else []
         notes += self._hardware()
-        scope = f"The world {self.world}; mean ± sample standard deviation over n seeds."
+        scope = f"The world {self.world}; mean ± sample standard deviation over seeds."
         head = f"# {self.title}\n\n{self.unit}. {scope}"
         return "\n\n".join([head, self.table.markdown(self._times()).rstrip(), *notes]) + "\n"
 
@@ -93,7 +93,7 @@ class StudyReport:
         seeds = [self.details[row.name]["seeds"] for row in self.table.rows]
         minutes = [Summary.of(seed["seconds"] / 60 for seed in found) for found in seeds]
         return [
-            ["n", *(str(len(found)) for found in seeds)],
+            ["seeds", *(str(len(found)) for found in seeds)],
             ["minutes to train", *(time.text(decimals=1) for time in minutes)],
         ]
 
@@ -105,7 +105,7 @@ class StudyReport:
             for seed in row["seeds"]
         )
         return [
-            f"Made on {machine or 'a machine that is not recorded'} ({count} of "
+            f"On {machine or 'a machine that is not recorded'} ({count} of "
             f"{machines.total()} rows and seeds)."
             for machine, count in machines.items()
         ]

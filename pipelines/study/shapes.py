@@ -80,7 +80,7 @@ class ShapesSource:
         """Return the world in a folder, drawn or not."""
         drawn = ShapesWorld.at(folder)
         novel = _evaluation("novel", drawn.val_novel, drawn)
-        settings = shapes_settings(
+        settings = _settings(
             drawn,
             folder / CLASSIFIER,
             folder / NETWORK,
@@ -184,7 +184,7 @@ def _evaluation(group: str, split: ShapesSplit, world: ShapesWorld) -> Evaluatio
     return EvaluationSet(group, (split.images,), truth)
 
 
-def shapes_settings(
+def _settings(
     world: ShapesWorld, classifier: Path, network: Path, iterations: int
 ) -> dict[str, Any]:
     """Return settings that train a small detector in a few minutes on one core."""

@@ -229,7 +229,7 @@ def _aligned(columns: Sequence[Sequence[str]]) -> list[str]:
     """Return the lines of a Markdown table; all columns but the first are flush right."""
     padded, rules = [], []
     for place, column in enumerate(columns):
-        width = max(map(len, column))
+        width = max(2, *map(len, column))  # a rule is a dash and a colon at least
         padded.append([f"{cell:>{width}}" if place else f"{cell:<{width}}" for cell in column])
         rules.append("-" * (width - 1) + (":" if place else "-"))
     head, *body = zip(*padded, strict=True)

@@ -9,6 +9,10 @@ import pytest
 
 from pipelines.data.shapes import ShapesSettings
 from pipelines.study import shapes
+from pipelines.study.findings import DETECTION, TRAINING_LOSS
+from pipelines.study.outputs import StudyReport
+from pipelines.study.tables import Table, TableRow
+from wtn_cli.study_tables import show_report
 
 Wtn = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -47,6 +51,29 @@ def test_a_study_from_flags_to_files(wtn: Wtn, tmp_path: Path) -> None:
     assert failed.returncode == 1
     assert "Error: " in failed.stderr
     assert "wtn with seed 0" in failed.stderr
+
+
+@pytest.mark.parametrize(("width", "tables"), [(80, 2), (200, 1)])
+def test_a_wide_table_is_shown_in_parts(
+    width: int, tables: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No word is broken, and each part tells its methods."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    seeds = (50.0, 52.0)
+    values = {metric.name: seeds for metric in (*DETECTION, TRAINING_LOSS)}
+    title = "LSDA (visual transfer, probabilities over images)"
+    rows = (TableRow("lsda", title, values, {metric.name: 26.43 for metric in DETECTION}),)
+    table = Table("table1", (*DETECTION, TRAINING_LOSS), rows)
+    report = StudyReport("title", "unit", "shapes", table, {}, (), {}, {}, (), None)
+
+    show_report(report)
+
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= width
+    assert shown.count("51.00 ± 1.41") == 3
+    assert shown.count("26.43") == 3
+    for word in title.split():
+        assert shown.count(word) == tables
 
 
 @pytest.mark.parametrize("world", ["shapes", "tin200", "open-images"])

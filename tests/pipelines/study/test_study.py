@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import re
 import shutil
 import sys
 from dataclasses import replace
@@ -74,6 +75,9 @@ def test_every_row_has_its_figures_beside_the_papers(folder: Path) -> None:
     assert (written["command"], written["failed"]) == ("wtn study table1", [])
     assert "| ZSD with word vectors" in markdown
     assert "58.39" in markdown
+    assert "| seeds | minutes to train |" in markdown
+    assert re.search(r"^On cpu .*, threads \d+, .* \(3 of 3 rows and seeds\)\.$", markdown, re.M)
+    assert "averaged over all classes with boxes; the official release leaves out" in markdown
     assert (folder / "shapes/table1.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -248,7 +252,11 @@ def test_trainings_run_side_by_side_and_one_may_be_lost(copy: Path) -> None:
     assert ["exit code -9" in row.error for row in first.failed] == [True]
     assert not second.failed
     assert [row.name for row in second.table.rows] == ["wtn", "wtn+"]
-    assert second.details["wtn"]["seeds"][0]["neighbors"][0] == 10
+    found = second.details["wtn"]["seeds"][0]
+    assert found["neighbors"][0] == 10
+    assert found["seconds"] > 0
+    assert found["machine"]["threads"] > 0
+    assert "Of 960 classes, unrelated rows would keep 10.4 of 100" in second.markdown()
 
 
 def test_ctrl_c_ends_all_processes(copy: Path) -> None:

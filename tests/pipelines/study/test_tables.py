@@ -72,6 +72,26 @@ def test_a_table_without_rows_is_its_heading() -> None:
     assert table.markdown().count("\n") == 2
 
 
+def test_further_columns_stand_behind_the_metrics() -> None:
+    """They are flush right, and a rule has a dash even below a single character."""
+    table = Table("t", (LOSS,), (row("A", loss=(0.5,)), row("B", loss=(0.25,))))
+
+    assert table.markdown([["n", "1", "1"]]) == (
+        "| method |      loss |  n |\n"
+        "| ------ | --------: | -: |\n"
+        "| A      |     0.500 |  1 |\n"
+        "| B      | **0.250** |  1 |\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "text"), [((), "-"), ((2.0,), "2.0"), ((1.0, 3.0), "2.0 ± 1.4")]
+)
+def test_a_summary_in_words(values: tuple[float, ...], text: str) -> None:
+    """The sample standard deviation follows once there are two seeds."""
+    assert Summary.of(values).text(decimals=1) == text
+
+
 def test_json_holds_every_seed_and_null_for_what_is_undefined(table: Table) -> None:
     """The values of JSON's own types; NaN is none of them."""
     tree = json.loads(json.dumps(table.as_dict(), allow_nan=False))
