@@ -8,6 +8,7 @@ from pathlib import Path
 from pipelines.benchmarks.machine import available_cpus
 from pipelines.devices import resolve_device
 from pipelines.errors import Interrupted, RunError
+from pipelines.storage import refuse_unwritable
 from pipelines.study.findings import find
 from pipelines.study.machine import describe_machine
 from pipelines.study.outputs import FailedRow, StudyReport, write_outputs
@@ -110,11 +111,13 @@ def run_study(
     Raises:
         ConfigError: If the study, a row or a device is unknown, or the world serves no row.
         DatasetError: If the user has yet to bring files of the world; lists all.
+        OSError: If the output can hold no file.
         RunError: If no row has a result.
         Interrupted: On Ctrl-C; what is finished is kept.
     """
     scope = scope_of(name, source, output, seeds, methods)
     refuse_missing(source)
+    refuse_unwritable([scope.folder / f"{name}.json"])
     started = time.perf_counter()
     slots = share_out(devices, jobs, len(seeds) * len(by_training(scope.rows(scope.seeds[0]))))
     try:

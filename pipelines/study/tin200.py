@@ -88,8 +88,10 @@ class Tin200Source:
 
     def missing(self) -> tuple[str, ...]:
         """Return the files that are not in the data folder."""
-        needed = [self.data / name for name in NEEDED] + ([self.words] if self.words else [])
-        return tuple(str(path) for path in needed if not path.exists())
+        missing = [str(path) for name in NEEDED if not (path := self.data / name).exists()]
+        if self.words is not None and not self.words.exists():
+            missing.append(f"{self.words}: wtn extract-weights VECTORS --classes ...")
+        return tuple(missing)
 
     def world(self, folder: Path) -> World:
         """Return the world whose classifier is in a folder, extracted or not."""

@@ -92,6 +92,8 @@ def in_words(error: Exception) -> str:
     """Return an error as it is told to the user."""
     if isinstance(error, WTNError):
         return str(error)
+    if isinstance(error, OSError) and error.strerror:  # the disk is full, a file is not readable
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return f"unexpected {type(error).__name__}: {error}"
 
 

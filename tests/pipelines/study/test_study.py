@@ -18,6 +18,7 @@ from pipelines.errors import ConfigError, DatasetError, Interrupted, RunError
 from pipelines.study import runs
 from pipelines.study.open_images import MADE_BY, OpenImagesSource
 from pipelines.study.outputs import StudyReport
+from pipelines.study.records import RESULT_REVISION
 from pipelines.study.scope import scope_of
 from pipelines.study.shapes import ShapesSource
 from pipelines.study.study import StudyProgress, run_study, share_out
@@ -177,7 +178,7 @@ def test_a_revision_makes_what_was_before_stale(
     row = scope_of("table1", SOURCE, copy, [0], ["zsd-words"]).rows(0)[0]
     folder = row.checkpoint.parent
     record = json.loads((folder / "result.json").read_text())
-    assert record["conditions"].pop("revision") == runs.RESULT_REVISION
+    assert record["conditions"].pop("revision") == RESULT_REVISION
     assert record["conditions"].pop("files")
     (folder / "result.json").write_text(json.dumps(record))
     (folder / "training.json").unlink()
@@ -234,6 +235,16 @@ def test_missing_files_are_one_error(tmp_path: Path) -> None:
     for name, command in MADE_BY.items():
         assert f"{tmp_path / name}: {command}" in str(raised.value.mend)
     assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_can_hold_no_file_is_refused_at_once(tmp_path: Path) -> None:
+    """Not after the trainings: here a file is in the way."""
+    (tmp_path / "out").touch()
+
+    with pytest.raises(OSError, match="out") as raised:
+        study(tmp_path / "out")
+
+    assert isinstance(raised.value, NotADirectoryError | FileExistsError)
 
 
 def test_trainings_run_side_by_side_and_one_may_be_lost(copy: Path) -> None:
