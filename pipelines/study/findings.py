@@ -179,13 +179,16 @@ def _find_overlaps(study: Study, groups: Sequence[VariantRows]) -> Findings:
         for rows, found in zip(groups, overlaps, strict=True)
     ]
     draw = partial(draw_overlaps, means, paper=in_text)
-    return Findings(table, _details(groups, seeds), draw, _by_chance(overlaps[0][0], place))
+    return Findings(table, _details(groups, seeds), draw, _about_overlaps(means, place))
 
 
-def _by_chance(overlap: NeighborOverlap, place: int) -> str:
-    """Tell what the overlaps here and in the paper would be if the rows were unrelated."""
+def _about_overlaps(means: Mapping[str, NeighborOverlap], place: int) -> str:
+    """Tell how sure the means over classes are, and what they are if the rows are unrelated."""
+    margins = ", ".join(f"{title} ± {found.margin[place]:.1f}" for title, found in means.items())
+    overlap = next(iter(means.values()))
     kept = by_chance(paper.FIGURE4_NEIGHBORS, paper.FIGURE4_CLASSES)
     return (
+        f"95 % confidence over classes, of {overlap.neighbors[place]} nearest: {margins}. "
         f"Of {len(overlap.counts)} classes, unrelated rows would keep "
         f"{overlap.by_chance[place]:.1f} of {overlap.neighbors[place]} neighbours; of the paper's "
         f"{paper.FIGURE4_CLASSES}, {kept:.1f} of {paper.FIGURE4_NEIGHBORS}."

@@ -40,9 +40,12 @@ class Study:
     def unit(self) -> str:
         """What its figures are, in words."""
         if self.kind == "norms":
-            return "L2 norms of a class's hidden activations: their mean and variance over classes"
+            return (
+                "L2 norms of a class's hidden activations: their mean and variance over classes; "
+                "the paper's last column is the ratio of its variances"
+            )
         if self.kind == "overlaps":
-            return "How many of a class's nearest classes stay its nearest"
+            return "How many of a class's nearest classes stay its nearest in the transferred rows"
         return (
             "AP50 and AR50 in percent. AR50 is the recall of the 100 best detections of an image, "
             "averaged over all classes with boxes; the official release leaves out classes that "

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from pipelines.study.ranks import spearman
+
 NOTHING = "-"
-_FEWEST_TO_RANK = 3  # two rows agree or disagree by chance
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,15 @@ class Summary:
         """Return the mean, with the deviation if there is one."""
         if not self.count:
             return NOTHING
-        return f"{self.mean:.{decimals}f}{self.spread(decimals)}"
+        return _number(self.mean, decimals) + self.spread(decimals)
 
     def spread(self, decimals: int) -> str:
         """Return the deviation as it stands behind a mean, or nothing."""
-        return f" ± {self.deviation:.{decimals}f}" if self.count > 1 else ""
+        if self.count < 2:
+            return ""
+        shown_as_0 = not float(f"{self.mean:.{decimals}f}")
+        fixed = f"{self.deviation:.{decimals}f}"
+        return f" ± {_number(self.deviation, decimals) if shown_as_0 else fixed}"
 
 
 @dataclass(frozen=True)
@@ -196,29 +201,20 @@ class Table:
         )
 
 
-def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Return the correlation of ranks, ties sharing their mean rank; None where undefined."""
-    if len(first) < _FEWEST_TO_RANK:
-        return None
-    try:
-        return statistics.correlation(_ranks(first), _ranks(second))
-    except statistics.StatisticsError:  # all equal
-        return None
-
-
-def _ranks(values: Sequence[float]) -> list[float]:
-    ordered = sorted(values)
-    return [ordered.index(value) + (ordered.count(value) - 1) / 2 for value in values]
+def _number(value: float, decimals: int) -> str:
+    """Return a figure as text; one that these decimals would show as 0 has its leading digit."""
+    text = f"{value:.{decimals}f}"
+    return text if float(text) or not value else f"{value:.1g}"
 
 
 def _texts(figures: Sequence[float], metric: Metric) -> list[tuple[str, bool]]:
     """Return each figure as text, and whether it is the best as shown."""
     known = [figure for figure in figures if not math.isnan(figure)]
-    texts = [NOTHING if math.isnan(f) else f"{f:.{metric.decimals}f}" for f in figures]
+    texts = [NOTHING if math.isnan(f) else _number(f, metric.decimals) for f in figures]
     if metric.best is None or len(known) < 2:
         return [(text, False) for text in texts]
     best = max(known) if metric.best == "highest" else min(known)
-    return [(text, text == f"{best:.{metric.decimals}f}") for text in texts]
+    return [(text, text == _number(best, metric.decimals)) for text in texts]
 
 
 def _emphasised(text: str, is_best: bool, emphasis: str) -> str:
