@@ -8,7 +8,7 @@ from typing import Any
 
 from pipelines.artifacts import DetectorCheckpoint
 from pipelines.config import TrainSettings
-from pipelines.errors import ArtifactError
+from pipelines.errors import ArtifactError, ConfigError
 from pipelines.evaluate import evaluate_detector
 from pipelines.export import export_head
 from pipelines.metrics.evaluation import Protocol
@@ -130,9 +130,14 @@ class Row:
 
 
 def train_row(row: Row, device: str, on_progress: Progress) -> None:
-    """Train the row's detector, unless that has been done."""
+    """Train the row's detector, unless that has been done.
+
+    Raises:
+        ConfigError: If its folder holds a finished training of another kind.
+    """
     if row.is_trained():
         return
+    _refuse_to_lose(row)
     write_inputs(row.variant, row.world, row.folder)
     train_detector(
         row.settings(device),
@@ -142,6 +147,23 @@ def train_row(row: Row, device: str, on_progress: Progress) -> None:
     )
     record = TrainingRecord(TRAINING_REVISION, describe_machine(device))
     write_json(row.checkpoint.parent / TRAINING, asdict(record))
+
+
+def _refuse_to_lose(row: Row) -> None:
+    """Refuse to replace hours of work: a finished training with other settings or files."""
+    try:
+        found = DetectorCheckpoint.load(row.checkpoint)
+    except ArtifactError:
+        return
+    if found.iteration < found.config["schedule"]["iterations"]:
+        return
+    if row.training_record().revision != TRAINING_REVISION:
+        return
+    raise ConfigError(
+        "the folder holds a finished training with other settings or other files",
+        where=row.checkpoint.parent,
+        mend="Name another folder with --output to keep both, or delete this one.",
+    )
 
 
 def measure_row(row: Row, device: str, on_progress: Progress) -> RowResult:

@@ -118,6 +118,16 @@ def test_a_checkpoint_serves_its_own_settings_and_classifier_only(copy: Path) ->
     assert not row.is_trained()
 
 
+def test_a_finished_training_is_not_replaced(copy: Path) -> None:
+    """Hours of work are not lost to another length of training in the same folder."""
+    before = stamps(copy, "checkpoint.safetensors")
+
+    with pytest.raises(RunError, match="holds a finished training with other settings"):
+        study(copy, methods=ROWS, source=ShapesSource(5, SIZES))
+
+    assert stamps(copy, "checkpoint.safetensors") == before
+
+
 def test_the_folder_may_be_named_in_another_way(copy: Path) -> None:
     """A relative and an absolute path to the same files are the same settings."""
     before = stamps(copy, "*.*")
