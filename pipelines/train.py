@@ -159,7 +159,14 @@ def _build(settings: TrainSettings, inputs: TrainInputs) -> GeneralizedRCNN:
     head = build_head(settings.head, source, settings.detector.roi_width)
     tables = label_tables(inputs.detection, inputs.hierarchy)
     state = inputs.backbone.tensors if inputs.backbone else None
-    return build_detector(settings.backbone, settings.detector, head, tables, state)
+    return build_detector(
+        settings.backbone,
+        settings.detector,
+        head,
+        tables,
+        state,
+        normalize_features=settings.normalizes_features,
+    )
 
 
 def _provenance(settings: TrainSettings, inputs: TrainInputs) -> Provenance:

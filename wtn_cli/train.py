@@ -39,7 +39,8 @@ Assign = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Any setting; wins over --config."),
 ]
 Method = Annotated[
-    str | None, typer.Option(help="faster-rcnn, lsda, zsd, wtn, wtn+ or ae-wtn (default).")
+    str | None,
+    typer.Option(help="faster-rcnn, lsda, zsd, wtn, wtn+, ae-wtn (default) or ae-wtn-cosine."),
 ]
 Backbone = Annotated[
     str | None, typer.Option(help="resnet50 (default), resnet18, mobilenet_v2 or tiny.")

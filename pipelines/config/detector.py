@@ -31,6 +31,9 @@ class DetectorSettings(Settings):
 
     roi_width: Positive = 2048
     """R, the width of both layers of the box head."""
+    normalize_features: bool | None = None
+    """Bring the features of each RoI to length sqrt(R), so only their direction counts; None: with
+    ``ae-wtn-cosine`` (release: no)."""
     min_size: Positive = 800
     """Shortest image side after resizing, in pixels."""
     max_size: Positive = 1333

@@ -6,17 +6,18 @@ from pydantic import Field, model_validator
 
 from pipelines.config.base import AboveZero, AtLeastZero, Positive, Settings
 
-Method = Literal["faster-rcnn", "lsda", "zsd", "wtn", "wtn+", "ae-wtn"]
+Method = Literal["faster-rcnn", "lsda", "zsd", "wtn", "wtn+", "ae-wtn", "ae-wtn-cosine"]
 Norm = Literal["none", "group", "batch"]
 RowSpaceName = Literal["raw", "standardized", "normalized"]
 
-TRANSFERS: tuple[Method, ...] = ("wtn", "wtn+", "ae-wtn")
+AUTOENCODERS: tuple[Method, ...] = ("ae-wtn", "ae-wtn-cosine")
+TRANSFERS: tuple[Method, ...] = ("wtn", "wtn+", *AUTOENCODERS)
 _OF_TRANSFERS = ("input_norm", "norm", "negative_slope", "zero_gamma", "initialization", "dropout",
                  "activity", "activity_reduction", "bias")  # fmt: skip
 _OF_AE_WTN = ("alpha", "reconstruction", "reconstructed")
 USED_BY: dict[str, tuple[Method, ...]] = {
     **dict.fromkeys(_OF_TRANSFERS, TRANSFERS),
-    **dict.fromkeys(_OF_AE_WTN, ("ae-wtn",)),
+    **dict.fromkeys(_OF_AE_WTN, AUTOENCODERS),
 }
 """The methods that use a setting of the head, where not all do. Sizes (``hidden``, ``groups``) and
 the tables that are named after a method may stand in a settings file that all methods share."""
@@ -107,6 +108,16 @@ class HeadSettings(Settings):
     def transfers(self) -> bool:
         """Whether a network transfers the rows."""
         return self.method in TRANSFERS
+
+    @property
+    def reconstructs(self) -> bool:
+        """Whether a decoder reconstructs the rows."""
+        return self.method in AUTOENCODERS
+
+    @property
+    def adds_to_rows(self) -> bool:
+        """Whether detector rows are classifier rows with a change, and so as wide."""
+        return self.method in ("lsda", "ae-wtn-cosine")
 
     @property
     def standardizes(self) -> bool:

@@ -65,6 +65,12 @@ class TrainSettings(Settings):
     device: str = "auto"
     """``auto`` takes CUDA when there is one; else ``cpu``, ``cuda``, ``cuda:1``, ..."""
 
+    @property
+    def normalizes_features(self) -> bool:
+        """Whether the features of each RoI are brought to one length."""
+        chosen = self.detector.normalize_features
+        return self.head.method == "ae-wtn-cosine" if chosen is None else chosen
+
     @model_validator(mode="after")
     def _groups_divide(self) -> Self:
         hidden = self.head.hidden or self.detector.roi_width

@@ -73,7 +73,13 @@ def restore_detector(checkpoint: DetectorCheckpoint, head: DetectionHead) -> Gen
     """Return the plain detector of an exported head, in evaluation mode."""
     settings = _settings(checkpoint)
     fixed = FixedHead(head.weight, head.bias, head.projection)
-    model = build_detector(settings.backbone, settings.detector, fixed, _NO_TABLES)
+    model = build_detector(
+        settings.backbone,
+        settings.detector,
+        fixed,
+        _NO_TABLES,
+        normalize_features=settings.normalizes_features,
+    )
     state = {n: t for n, t in checkpoint.model.items() if not n.startswith(CLASS_HEAD)}
     state |= {f"{CLASS_HEAD}weight": head.weight, f"{CLASS_HEAD}bias": head.bias}
     if head.projection is not None:

@@ -1,8 +1,10 @@
 """The detector, put together in one place from torchvision's parts and ours."""
 
+import math
 from collections.abc import Mapping
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.faster_rcnn import TwoMLPHead
@@ -27,8 +29,12 @@ def build_detector(
     head: ClassWeightHead | FixedHead,
     tables: LabelTables,
     backbone_state: Mapping[str, Tensor] | None = None,
+    *,
+    normalize_features: bool = False,
 ) -> GeneralizedRCNN:
     """Return Faster R-CNN with FPN, a two-layer box head and the given class head.
+
+    With ``normalize_features`` the box head ends by bringing its features to length sqrt(R).
 
     In evaluation its ``labels`` are rows of the class head, counted from 0: a sigmoid head has no
     background class.
@@ -38,7 +44,17 @@ def build_detector(
         settings.min_size, settings.max_size, list(backbone.image_mean), list(backbone.image_std)
     )
     rpn = _build_rpn(body, settings)
-    return GeneralizedRCNN(body, rpn, _build_roi_heads(body, settings, head, tables), transform)
+    roi_heads = _build_roi_heads(body, settings, head, tables, normalize_features)
+    return GeneralizedRCNN(body, rpn, roi_heads, transform)
+
+
+class NormalizedMLPHead(TwoMLPHead):  # type: ignore[misc]  # torchvision is untyped
+    """Torchvision's two-layer box head, whose features all get length sqrt(R)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``[M, R]`` features of pooled RoIs ``[M, channels, side, side]``."""
+        features: Tensor = super().forward(x)
+        return math.sqrt(features.shape[1]) * F.normalize(features, dim=1)
 
 
 def _build_rpn(body: BackboneWithFPN, settings: DetectorSettings) -> RegionProposalNetwork:
@@ -67,9 +83,11 @@ def _build_roi_heads(
     settings: DetectorSettings,
     head: ClassWeightHead | FixedHead,
     tables: LabelTables,
+    normalize_features: bool,
 ) -> SigmoidRoIHeads:
     pool = MultiScaleRoIAlign(["0", "1", "2", "3"], ROI_SIZE, SAMPLING_RATIO)
-    box_head = TwoMLPHead(body.out_channels * ROI_SIZE**2, settings.roi_width)
+    build_box_head = NormalizedMLPHead if normalize_features else TwoMLPHead
+    box_head = build_box_head(body.out_channels * ROI_SIZE**2, settings.roi_width)
     for layer in (box_head.fc6, box_head.fc7):
         nn.init.kaiming_uniform_(layer.weight, a=1)
         nn.init.zeros_(layer.bias)

@@ -72,6 +72,7 @@ STUDIES = {
         Study("length", "Length of training", variants.LENGTH, "lengths"),
         Study("spread", "Spread of the classifier's row lengths", variants.SPREAD),
         Study("start", "Initialisation of the transfer network", variants.START),
+        Study("beyond", "Beyond AE-WTN", variants.BEYOND),
         Study("switches", "Switches of AE-WTN", variants.SWITCHES),
     )
 }  # fmt: skip

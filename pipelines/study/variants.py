@@ -79,6 +79,7 @@ _ALL_NEIGHBORS_BY_WEIGHTS = NeighborSettings(weights="softmax")
 
 FASTER_RCNN = Variant("faster-rcnn-nn", "Faster R-CNN (NN)", _head("faster-rcnn"))
 LSDA = Variant("lsda", "LSDA", _head("lsda"))
+ZSD = Variant("zsd", "ZSD with classifier weights", _head("zsd"))
 WTN = Variant("wtn", "WTN", _head("wtn"))
 WTN_PLUS = Variant("wtn+", "WTN+", _head("wtn+"))
 AE_WTN = Variant("ae-wtn", "AE-WTN", _head("ae-wtn"))
@@ -100,7 +101,7 @@ TABLE1 = (
         trained_as="lsda",
         similarity=True,
     ),
-    Variant("zsd", "ZSD with classifier weights", _head("zsd")),
+    ZSD,
     Variant("zsd-words", "ZSD with word vectors", _head("zsd"), words=True),
     WTN,
     WTN_PLUS,
@@ -173,6 +174,18 @@ SWITCHES = (
     _with(AE_WTN, "class-bias", "a bias for each class", bias="per-class"),
     _with(AE_WTN, "slope-0.1", "LeakyReLU slope 0.1", negative_slope=0.1),
     _from_one(AE_WTN),
+)
+
+BEYOND = (
+    FASTER_RCNN,
+    ZSD,
+    AE_WTN,
+    Variant(
+        "ae-wtn-normalized",
+        "AE-WTN on features of one length",
+        AE_WTN.settings | {"detector.normalize_features": True},
+    ),
+    Variant("ae-wtn-cosine", "AE-WTN beside the classifier's rows", _head("ae-wtn-cosine")),
 )
 
 

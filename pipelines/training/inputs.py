@@ -154,10 +154,10 @@ def _refuse_mismatch(
 def _refuse_rows(settings: TrainSettings, weights: ClassifierWeights) -> None:
     """Refuse rows ``[C, d]`` that the method can do nothing with."""
     width = weights.weight.shape[1]
-    if settings.head.method == "lsda" and width != settings.detector.roi_width:
+    if settings.head.adds_to_rows and width != settings.detector.roi_width:
         raise MismatchError(
-            f"lsda adds to the classifier's rows, which are {width} wide, where RoI features are "
-            f"{settings.detector.roi_width}",
+            f"{settings.head.method} adds to the classifier's rows, which are {width} wide, where "
+            f"RoI features are {settings.detector.roi_width}",
             where=settings.classifier,
             mend=f"Train with --set detector.roi_width={width}.",
         )

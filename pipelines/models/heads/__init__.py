@@ -8,6 +8,7 @@ from pipelines.models.heads.base import (
     FixedHead,
     prior_bias,
 )
+from pipelines.models.heads.cosine import CosineHead
 from pipelines.models.heads.linear import LinearHead
 from pipelines.models.heads.lsda import LSDAHead
 from pipelines.models.heads.transfer import WeightTransferHead
@@ -17,6 +18,7 @@ __all__ = [
     "ClassRowSource",
     "ClassRows",
     "ClassWeightHead",
+    "CosineHead",
     "FixedHead",
     "LSDAHead",
     "LinearHead",
@@ -35,4 +37,6 @@ def build_head(settings: HeadSettings, source: ClassRowSource, roi_width: int) -
         return LSDAHead(source, settings)
     if settings.method == "zsd":
         return ZSDHead(source, roi_width, settings)
+    if settings.method == "ae-wtn-cosine":
+        return CosineHead(source, roi_width, settings)
     return WeightTransferHead(source, roi_width, settings)

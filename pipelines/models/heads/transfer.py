@@ -58,7 +58,7 @@ class WeightTransferHead(SeenAndOtherHead):
         self.transfer["encoder"] = encoder = WeightTransfer(width, hidden, roi_width, settings)
         if settings.zero_gamma:
             encoder.start_at_zero()
-        if settings.method == "ae-wtn":
+        if settings.reconstructs:
             self.transfer["decoder"] = decoder = WeightTransfer(roi_width, hidden, width, settings)
             decoder.start_small(DECODER_STD)
         self.standardize = Standardization(source.rows) if settings.standardizes else nn.Identity()
@@ -81,7 +81,7 @@ class WeightTransferHead(SeenAndOtherHead):
         settings, encoded = self._settings, self._encode()
         logits = score(x, self.with_other(self._seen_class_rows(encoded)))
         found = {"loss_classifier": classification_loss(logits, labels, tables)}
-        if settings.method == "ae-wtn":
+        if settings.reconstructs:
             found["loss_reconstruction"] = settings.alpha * self._reconstruction_loss(encoded.rows)
         if settings.activity:
             loss = activity_loss(self._seen(encoded.hidden), settings.activity_reduction)
@@ -101,7 +101,7 @@ class WeightTransferHead(SeenAndOtherHead):
     @property
     def _encodes_all(self) -> bool:
         """Whether a loss, or the statistics of a BatchNorm, need the rows of all C classes."""
-        everywhere = self._settings.method == "ae-wtn" and self._settings.reconstructed == "all"
+        everywhere = self._settings.reconstructs and self._settings.reconstructed == "all"
         return everywhere or self._settings.hidden_norm == "batch"
 
     def _encode(self) -> Encoded:

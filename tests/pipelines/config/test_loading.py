@@ -74,7 +74,7 @@ def test_images_are_one_source_or_several(given: str, images: tuple[str, ...]) -
             r"unknown setting 'schedule.iteration'\nDid you mean 'iterations'",
         ),
         ("hed.method=wtn", r"unknown setting 'hed'\nDid you mean 'head'"),
-        ("head.method=wtm", r"bad value for head.method: .*'ae-wtn' \(given: 'wtm'\)"),
+        ("head.method=wtm", r"bad value for head.method: .*'ae-wtn-cosine' \(given: 'wtm'\)"),
         ("schedule.steps=[3, 1]", "steps must rise"),
         ("schedule.iterations=0", "greater than 0"),
         ("detector.anchor_sizes=[8]", "needs five numbers"),
@@ -95,7 +95,7 @@ def test_a_bad_setting_is_refused(assignment: str, message: str) -> None:
 
 def test_a_setting_that_the_method_ignores_is_refused() -> None:
     """The setting is named with the methods that use it."""
-    message = "bad value for head: alpha changes nothing in wtn, only in ae-wtn; leave it out$"
+    message = "bad value for head: alpha changes nothing in wtn, only in ae-wtn, ae-wtn-cosine;"
     with pytest.raises(ConfigError, match=message):
         load_settings(None, [*REQUIRED, "head.alpha=5"], {"head.method": "wtn"})
 

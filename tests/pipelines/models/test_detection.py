@@ -52,6 +52,28 @@ def test_rois_follow_the_release(detector: GeneralizedRCNN) -> None:
     assert (heads.score_thresh, heads.nms_thresh, heads.detections_per_img) == (1e-4, 0.5, 500)
 
 
+def test_features_can_have_one_length(detector: GeneralizedRCNN) -> None:
+    """A normalising box head turns the features of the plain one to length sqrt(R)."""
+    tables = label_tables(Vocabulary(("a",), ("a",)), ClassHierarchy.flat())
+    head = FixedHead(torch.zeros(1, 2048), torch.zeros(1))
+    normalizing = build_detector(
+        BackboneSettings(name="tiny", fpn_channels=8),
+        DetectorSettings(),
+        head,
+        tables,
+        normalize_features=True,
+    )
+    normalizing.load_state_dict(detector.state_dict())
+    pooled = torch.rand(3, 8, 7, 7)
+
+    with torch.no_grad():
+        plain = detector.roi_heads.box_head(pooled)
+        features = normalizing.roi_heads.box_head(pooled)
+
+    torch.testing.assert_close(features.norm(dim=1), torch.full((3,), 2048**0.5))
+    torch.testing.assert_close(features * plain.norm(dim=1, keepdim=True) / 2048**0.5, plain)
+
+
 def test_layers_start_as_in_the_release(detector: GeneralizedRCNN) -> None:
     """Two layers of 2048 from Kaiming's uniform with a = 1, one box layer from N(0, 0.001)."""
     heads = detector.roi_heads

@@ -59,6 +59,30 @@ def test_a_detector_scores_zsd_as_training_did(zsd: Path) -> None:
     assert full.groups.count("novel") == 3
 
 
+def test_a_cosine_head_is_exported(
+    artifacts: SimpleNamespace, settings_tree: dict[str, Any], tmp_path: Path
+) -> None:
+    """A head file serves features of one length: rows, length and classes are those of training."""
+    width = ClassifierWeights.load(artifacts.classifier).weight.shape[1]
+    detector = settings_tree["detector"] | {"roi_width": width}
+    head = {"method": "ae-wtn-cosine", "groups": 2}
+    settings = validate_settings(settings_tree | {"detector": detector, "head": head})
+    checkpoint = train_detector(settings, tmp_path / "cosine").checkpoint
+    load_head(checkpoint).save(tmp_path / "head.safetensors")
+    trained = DetectorCheckpoint.load(checkpoint)
+    exported = DetectionHead.load(tmp_path / "head.safetensors")
+
+    rows = exported.vocabulary.rows(trained.detection.ids)
+    model = load_detector(checkpoint, exported.subset(rows))
+
+    heads, x = model.roi_heads, torch.rand(5, 16, 7, 7)
+    with torch.no_grad():
+        features = heads.box_head(x)
+        torch.testing.assert_close(features.norm(dim=1), torch.full((5,), width**0.5))
+        expected = restore_class_head(trained)(features)
+        torch.testing.assert_close(heads.class_head(features), expected)
+
+
 def test_no_file_holds_a_zsd_head(zsd: Path, tmp_path: Path) -> None:
     """Saving it is refused with the reason, and nothing is written."""
     with pytest.raises(MismatchError, match=r"normalises the features.*\n.*without --head"):
