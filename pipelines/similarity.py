@@ -33,7 +33,7 @@ from pipelines.models.classification import (
 )
 from pipelines.provenance import Provenance, parent, provenance_of
 from pipelines.storage import refuse_to_replace, refuse_unwritable
-from pipelines.training.classifier import Crops, normalise
+from pipelines.training.crops import Crops, normalise
 
 CROPS_A_PASS = 256
 
@@ -120,7 +120,12 @@ def measure_similarity(
 
 
 def measure_crop_similarity(
-    classifier: Path, backbone: BackboneSettings, crops: Path, output: Path
+    classifier: Path,
+    backbone: BackboneSettings,
+    crops: Path,
+    output: Path,
+    *,
+    device: str = "cpu",
 ) -> SimilarityReport:
     """Do the same with crops of one class each, whose labels count the classifier's rows.
 
@@ -129,12 +134,14 @@ def measure_crop_similarity(
         backbone: Its network; the crops are normalised as in its training.
         crops: A file that :meth:`Crops.load` reads.
         output: The file of similarities.
+        device: ``auto``, ``cpu``, ``cuda``, ...
 
     Raises:
         WTNError: For inputs that are bad or do not belong together.
     """
     refuse_to_replace(output, [classifier, crops])
-    loaded = _load(classifier, backbone)
+    loaded, target = _load(classifier, backbone), resolve_device(device)
+    loaded.network.to(target)
     data = Crops.load(crops)
     present, label = torch.unique(data.labels, return_inverse=True)
     if int(present[0]) < 0 or int(present[-1]) >= len(loaded.rows.vocabulary):
@@ -144,7 +151,7 @@ def measure_crop_similarity(
             mend=f"The classifier has {len(loaded.rows.vocabulary)} rows, counted from 0.",
         )
     batches = (
-        LabelledImages(normalise(data.images[at]), torch.arange(len(at)), label[at])
+        LabelledImages(normalise(data.images[at].to(target)), torch.arange(len(at)), label[at])
         for at in torch.split(torch.arange(len(data)), CROPS_A_PASS)
     )
     similarity = _measure(loaded, batches, present.tolist(), "softmax", parent("crops", crops))

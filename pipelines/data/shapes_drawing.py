@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipelines.data.shapes import COLOURS, PATTERNS, SHAPES
+from pipelines.data.shapes import ACCENTS, COLOURS, PATTERNS, SHAPES
 from pipelines.data.shapes_outlines import OUTLINES, PATTERN_FIELDS, FloatArray, soft_step
 
 COLOUR_VALUES = np.array(list(COLOURS.values()), np.float32)
-ACCENT = np.array((0.99, 0.96, 0.90), np.float32)  # the second colour of every pattern
+_USUAL, *_ = ACCENTS.values()
+ACCENT_VALUES = np.array([_USUAL, *ACCENTS.values()], np.float32)  # 0: the class names none
 BACKGROUNDS = np.array(
     [
         (0.73, 0.79, 0.85),
@@ -36,11 +37,14 @@ class DrawnObject:
         attributes: Positions of its shape, colour and pattern.
         centre: x and y of its circumscribed circle, in pixels.
         radius: Of that circle, in pixels.
+        accent: Position of its accent, the second colour of its pattern, counted from 1; 0 if its
+            class names none.
     """
 
     attributes: tuple[int, int, int]
     centre: tuple[float, float]
     radius: float
+    accent: int = 0
 
 
 def draw_background(size: int, rng: np.random.Generator) -> FloatArray:
@@ -71,9 +75,9 @@ def draw_object(canvas: FloatArray, item: DrawnObject, rng: np.random.Generator)
     u, v = _own_frame(window, item, rng.uniform(0, 2 * np.pi))
     distance = OUTLINES[SHAPES[shape]](u, v) * item.radius  # pixels
     main = _tinted(COLOUR_VALUES[colour], rng)
-    accent = PATTERN_FIELDS[PATTERNS[pattern]](u, v, rng.random(), item.radius)[..., None]
+    share = PATTERN_FIELDS[PATTERNS[pattern]](u, v, rng.random(), item.radius)[..., None]
     rim = soft_step(distance + max(1.0, 0.07 * item.radius))[..., None]
-    paint = main + (ACCENT - main) * accent
+    paint = main + (ACCENT_VALUES[item.accent] - main) * share
     paint += (main * 0.7 - paint) * rim
     shadow = 0.35 * np.exp(-np.maximum(distance, 0) / (0.1 * item.radius))
     coverage = np.zeros(canvas.shape[:2], np.float32)

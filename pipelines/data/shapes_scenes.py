@@ -3,13 +3,13 @@
 Shapes: H, W pixels of a scene; n objects in it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.data.shapes import ATTRIBUTES, class_attributes
+from pipelines.data.shapes import attribute_values, class_attributes
 from pipelines.data.shapes_drawing import DrawnObject, draw_background, draw_object, to_uint8
 
 MAX_OBJECTS = 5
@@ -48,7 +48,7 @@ def deal_scenes(
 
 
 def draw_scene(
-    rows: NDArray[np.int64], size: int, rng: np.random.Generator
+    rows: NDArray[np.int64], size: int, rng: np.random.Generator, accents: int = 1
 ) -> tuple[NDArray[np.uint8], list[SceneBox]]:
     """Draw one scene with an object of each class of ``rows``.
 
@@ -57,9 +57,11 @@ def draw_scene(
     """
     canvas = draw_background(size, rng)
     items = [
-        DrawnObject(attributes, (x, y), radius)
+        _drawn_object(attributes, (x, y), radius)
         for attributes, (x, y, radius) in zip(
-            _attributes_of(rows), _layout(len(rows), size, rng).tolist(), strict=True
+            class_attributes(accents)[rows].tolist(),
+            _layout(len(rows), size, rng).tolist(),
+            strict=True,
         )
     ]
     drawn = [draw_object(canvas, item, rng) >= VISIBLE for item in items]
@@ -71,33 +73,34 @@ def draw_scene(
     return to_uint8(canvas), boxes[::-1]
 
 
-def draw_crop(row: int, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+def draw_crop(row: int, size: int, rng: np.random.Generator, accents: int = 1) -> NDArray[np.uint8]:
     """Draw one object that fills a crop ``[size, size, 3]``; every third has a neighbour."""
     canvas = draw_background(size, rng)
     radius = size * rng.uniform(0.34, 0.50)
     x, y = size / 2 + size * rng.uniform(-0.07, 0.07, 2)
-    items = [DrawnObject(_attributes_of(np.array([row]))[0], (x, y), radius)]
+    items = [_drawn_object(class_attributes(accents)[row].tolist(), (x, y), radius)]
     if rng.random() < 1 / 3:
-        items.insert(int(rng.integers(2)), _neighbour(items[0], rng))
+        items.insert(int(rng.integers(2)), _neighbour(items[0], rng, accents))
     for item in items:
         draw_object(canvas, item, rng)
     return to_uint8(canvas)
 
 
-def _attributes_of(rows: NDArray[np.int64]) -> list[tuple[int, int, int]]:
-    return [
-        (shape, colour, pattern) for shape, colour, pattern in class_attributes()[rows].tolist()
-    ]
+def _drawn_object(
+    attributes: Sequence[int], centre: tuple[float, float], radius: float
+) -> DrawnObject:
+    shape, colour, pattern, *accent = attributes
+    return DrawnObject((shape, colour, pattern), centre, radius, *accent)
 
 
-def _neighbour(item: DrawnObject, rng: np.random.Generator) -> DrawnObject:
+def _neighbour(item: DrawnObject, rng: np.random.Generator, accents: int) -> DrawnObject:
     """Return an object of any class that touches ``item``, on any side."""
     angle, radius = rng.uniform(0, 2 * np.pi), item.radius * rng.uniform(0.6, 1.2)
     reach = rng.uniform(CONTACT, 1) * (item.radius + radius)
     x, y = item.centre
     centre = (x + reach * np.cos(angle), y + reach * np.sin(angle))
-    shape, colour, pattern = (int(rng.integers(len(values))) for values in ATTRIBUTES)
-    return DrawnObject((shape, colour, pattern), centre, radius)
+    attributes = [int(rng.integers(len(values))) for values in attribute_values(accents)]
+    return _drawn_object(attributes, centre, radius)
 
 
 def _layout(count: int, size: int, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -21,7 +21,6 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from pipelines.data.shapes import (
-    NUM_CLASSES,
     ShapesSettings,
     choose_seen,
     class_attributes,
@@ -105,10 +104,10 @@ def write_shapes_world(folder: Path, settings: ShapesSettings) -> ShapesWorld:
         raise DatasetError(
             f"cannot make the folder ({error.strerror})", where=folder, mend="Name another one."
         ) from error
-    vocabulary, world = shapes_vocabulary(), ShapesWorld.at(folder)
-    seen = choose_seen(settings.num_seen, _stream(settings, CHOICE))
-    novel = np.setdiff1d(np.arange(NUM_CLASSES), seen)
-    world.hierarchy.write_text(json.dumps(shapes_hierarchy(), indent=1))
+    vocabulary, world = shapes_vocabulary(settings.accents), ShapesWorld.at(folder)
+    seen = choose_seen(settings.num_seen, _stream(settings, CHOICE), settings.accents)
+    novel = np.setdiff1d(np.arange(settings.num_classes), seen)
+    world.hierarchy.write_text(json.dumps(shapes_hierarchy(settings.accents), indent=1))
     _write_classes(world.classes, vocabulary)
     _write_classes(world.seen_classes, vocabulary.subset(seen.tolist()))
     _write_crops(world.crops, settings)
@@ -129,18 +128,20 @@ def _write_classes(path: Path, classes: Vocabulary) -> None:
 def _write_crops(path: Path, settings: ShapesSettings) -> None:
     """Write crops sorted by class: ``images`` uint8 ``[n, s, s, 3]``, ``labels`` int64 ``[n]``.
 
-    ``attributes`` int64 ``[n, 3]`` are the positions of the shape, the colour and the pattern.
+    ``attributes`` int64 ``[n, G]`` are the positions of the values of their attributes.
     """
-    counts = long_tailed_counts(settings.num_crops, settings.min_crops, _stream(settings, CROPS))
-    labels = np.repeat(np.arange(NUM_CLASSES), counts)
-    size = settings.crop_size
+    classes, size, accents = settings.num_classes, settings.crop_size, settings.accents
+    counts = long_tailed_counts(
+        classes, settings.num_crops, settings.min_crops, _stream(settings, CROPS)
+    )
+    labels = np.repeat(np.arange(classes), counts)
     images = np.empty((len(labels), size, size, 3), np.uint8)
     for index, row in enumerate(labels.tolist()):
-        images[index] = draw_crop(row, size, _stream(settings, CROPS, index))
+        images[index] = draw_crop(row, size, _stream(settings, CROPS, index), accents)
     tensors: dict[str, NDArray[Any]] = {
         "images": images,
         "labels": labels,
-        "attributes": class_attributes()[labels],
+        "attributes": class_attributes(accents)[labels],
     }
     with atomic_path(path) as temporary:
         save_file(tensors, temporary)
@@ -154,17 +155,17 @@ def _write_split(
     settings: ShapesSettings,
 ) -> None:
     """Write the scenes of ``classes`` and their annotations."""
-    ids, name = shapes_vocabulary().ids, split.images.stem
+    ids, name = shapes_vocabulary(settings.accents).ids, split.images.stem
     box_rows: list[Sequence[object]] = []
     label_rows: list[Sequence[object]] = []
     with zipfile.ZipFile(split.images, "w") as archive:
         for index, rows in enumerate(deal_scenes(classes, num_scenes, _stream(settings, stream))):
             rng = _stream(settings, stream, index)
             image_id = f"{name}-{index:05d}"
-            image, boxes = draw_scene(rows, settings.scene_size, rng)
+            image, boxes = draw_scene(rows, settings.scene_size, rng, settings.accents)
             _add_jpeg(archive, f"{image_id}.jpg", image)
             box_rows += [_box_row(image_id, ids[box.row], box) for box in boxes]
-            absent = _verified_absent(rows, classes, settings.num_negatives, rng)
+            absent = _verified_absent(rows, classes, settings, rng)
             for verified, confidence in ((np.unique(rows), 1), (absent, 0)):
                 label_rows += [
                     (image_id, "verification", ids[row], confidence) for row in verified.tolist()
@@ -181,17 +182,21 @@ def _box_row(image_id: str, class_id: str, box: SceneBox) -> Sequence[object]:
 
 
 def _verified_absent(
-    present: NDArray[np.int64], classes: NDArray[np.int64], count: int, rng: np.random.Generator
+    present: NDArray[np.int64],
+    classes: NDArray[np.int64],
+    settings: ShapesSettings,
+    rng: np.random.Generator,
 ) -> NDArray[np.int64]:
     """Choose classes that are not in a scene: half of them near misses.
 
     A near miss differs in one attribute from a class that is there. Annotators are asked about
     what is likely in an image, so these are the fair test.
     """
-    attributes = class_attributes()
+    attributes, count = class_attributes(settings.accents), settings.num_negatives
     absent = rng.permutation(np.setdiff1d(classes, present))
     shared = (attributes[absent][:, None] == attributes[present][None]).sum(axis=2).max(axis=1)
-    near, far = absent[shared == 2], absent[shared < 2]
+    is_near = shared == attributes.shape[1] - 1
+    near, far = absent[is_near], absent[~is_near]
     num_near = min(len(near), count // 2)
     return np.sort(np.concatenate([near[:num_near], far[: count - num_near]]))
 

@@ -113,7 +113,7 @@ class OpenImagesSource:
             similarity=similarity if similarity.exists() else None,
         )
 
-    def prepare(self, folder: Path, seed: int, on_progress: Progress) -> World:
+    def prepare(self, folder: Path, seed: int, device: str, on_progress: Progress) -> World:
         """List the classes that are scored; everything else is used where it is.
 
         Raises:

@@ -1,22 +1,22 @@
-"""The procedural world of 960 classes, 100 of them with boxes, and a detector for a CPU."""
+"""The procedural world: drawn, with a classifier trained on its crops, for each seed."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
-from pipelines.config import BackboneSettings, Method
-from pipelines.data.shapes import ATTRIBUTES, NUM_CLASSES, ShapesSettings
+from pipelines.config import BackboneSettings
+from pipelines.data.shapes import ShapesSettings, attribute_values
 from pipelines.data.shapes_world import ShapesSplit, ShapesWorld, write_shapes_world
 from pipelines.errors import ConfigError
 from pipelines.evaluate import GroundTruthFiles
 from pipelines.extract import extract_weights
-from pipelines.models.tiny import STAGE_CHANNELS
 from pipelines.similarity import measure_crop_similarity
 from pipelines.storage import atomic_path
+from pipelines.study.shapes_presets import SMALL, ShapesPreset
 from pipelines.study.worlds import (
     NOVEL_AP50,
     NOVEL_AR50,
@@ -28,14 +28,14 @@ from pipelines.study.worlds import (
 )
 from pipelines.training.classifier import train_classifier
 
-ITERATIONS = 1000
+ITERATIONS = SMALL.iterations
 RECIPE, NETWORK, CLASSIFIER = "world.json", "network.safetensors", "classifier.safetensors"
 WORDS, SIMILARITY = "words.safetensors", "similarity.safetensors"
 # Raise it with every change after which the same seed and sizes draw another world, or train
 # another classifier on it.
 WORLD_REVISION = 1
+_FIRST_RECIPES = {"revision": 1, "accents": 1}  # what they meant without naming it
 WORD_WIDTH = 64
-_SECONDS_PER_IMAGE = 0.026  # on one core of a server CPU
 
 
 @dataclass(frozen=True)
@@ -45,31 +45,36 @@ class ShapesSource:
     Args:
         iterations: Training steps of each detector.
         sizes: Of the world; its seed is that of the study.
+        preset: Its networks and its detector.
     """
 
     iterations: int = ITERATIONS
     sizes: ShapesSettings = field(default_factory=ShapesSettings)
-    name: str = field(default="shapes", init=False)
+    preset: ShapesPreset = SMALL
     seeded: bool = field(default=True, init=False)
     lacks: Mapping[str, str] = field(default_factory=dict, init=False)
 
     @property
+    def name(self) -> str:
+        """Of its folder."""
+        return self.preset.name
+
+    @property
     def cost(self) -> WorldCost:
         """What a plan reckons with."""
-        sizes = self.sizes
-        seconds = dict.fromkeys(get_args(Method), _SECONDS_PER_IMAGE)
+        sizes, preset = self.sizes, self.preset
         return WorldCost(
             train_images=sizes.num_train,
             evaluation_images=sizes.num_val_seen + sizes.num_val_novel,
-            classes=NUM_CLASSES,
-            width=STAGE_CHANNELS[-1],
+            classes=sizes.num_classes,
+            width=preset.width,
             seen=sizes.num_seen,
-            seconds_per_image=seconds,
-            time_basis=f"{_SECONDS_PER_IMAGE} s an image, measured on one core of a server CPU",
-            memory_gigabytes=1.1,
-            memory_basis="resident memory of one training, measured",
-            image_gigabytes=0.2,
-            image_basis="scenes and crops of a world, measured",
+            seconds_per_image=preset.seconds_per_image,
+            time_basis=preset.time_basis,
+            memory_gigabytes=preset.memory_gigabytes,
+            memory_basis=preset.memory_basis,
+            image_gigabytes=preset.image_gigabytes,
+            image_basis=preset.image_basis,
         )
 
     def missing(self) -> tuple[str, ...]:
@@ -80,14 +85,8 @@ class ShapesSource:
         """Return the world in a folder, drawn or not."""
         drawn = ShapesWorld.at(folder)
         novel = _evaluation("novel", drawn.val_novel, drawn)
-        settings = _settings(
-            drawn,
-            folder / CLASSIFIER,
-            folder / NETWORK,
-            self.iterations,
-        )
         return World(
-            settings=settings,
+            settings=_settings(drawn, folder, self.preset, self.iterations),
             evaluations={
                 SEEN_AP50: _evaluation("seen", drawn.val_seen, drawn),
                 NOVEL_AP50: novel,
@@ -97,22 +96,25 @@ class ShapesSource:
             similarity=folder / SIMILARITY,
         )
 
-    def prepare(self, folder: Path, seed: int, on_progress: Progress) -> World:
-        """Draw and train, unless the folder has it; the same seed and sizes give the same files.
+    def prepare(self, folder: Path, seed: int, device: str, on_progress: Progress) -> World:
+        """Draw and train, unless the folder has it.
+
+        On a CPU, the same seed and sizes give the same files.
 
         Raises:
             ConfigError: If the folder holds a world of another seed, of other sizes, or of a
                 version that drew differently.
         """
+        device = self.preset.device or device
         sizes = replace(self.sizes, seed=seed)
         made, recipe = folder / RECIPE, _recipe(sizes)
         if not made.exists():
             for derived in (WORDS, SIMILARITY):
                 (folder / derived).unlink(missing_ok=True)
-            make_shapes_world(folder, sizes, on_progress)
+            make_shapes_world(folder, sizes, on_progress, self.preset, device)
             with atomic_path(made) as temporary:  # last: what is here before is not finished
                 temporary.write_text(json.dumps(recipe))
-        elif {"revision": 1} | json.loads(made.read_text()) != recipe:  # the first named none
+        elif _FIRST_RECIPES | json.loads(made.read_text()) != recipe:
             raise ConfigError(
                 "the folder holds another world, drawn with another seed, in other sizes or by "
                 "another version",
@@ -120,13 +122,19 @@ class ShapesSource:
                 mend="Name another folder with --output.",
             )
         world = self.world(folder)
-        _write_words(folder, seed)
+        _write_words(folder, seed, sizes.accents)
         on_progress("look at the crops", 0, 1)
-        _write_similarity(world, folder)
+        _write_similarity(world, folder, device)
         return world
 
 
-def make_shapes_world(folder: Path, sizes: ShapesSettings, on_progress: Progress) -> int:
+def make_shapes_world(
+    folder: Path,
+    sizes: ShapesSettings,
+    on_progress: Progress,
+    preset: ShapesPreset = SMALL,
+    device: str = "cpu",
+) -> int:
     """Draw a world, train a classifier on its crops and extract it; return its classes.
 
     What is in the folder is replaced. The seed is that of the sizes.
@@ -136,9 +144,13 @@ def make_shapes_world(folder: Path, sizes: ShapesSettings, on_progress: Progress
     network = folder / NETWORK
     train_classifier(
         drawn.crops,
-        NUM_CLASSES,
+        sizes.num_classes,
         network,
+        network=preset.network,
+        device=device,
         seed=sizes.seed,
+        epochs=preset.epochs,
+        batch_size=preset.crops_a_step,
         on_step=lambda step, steps, loss: on_progress("train the classifier", step, steps),
     )
     extracted = extract_weights(str(network), folder / CLASSIFIER, classes=drawn.classes)
@@ -151,7 +163,7 @@ def _recipe(sizes: ShapesSettings) -> dict[str, Any]:
     return recipe
 
 
-def _write_words(folder: Path, seed: int) -> None:
+def _write_words(folder: Path, seed: int, accents: int) -> None:
     """Write a random vector for each word of the class names, as a text file and a classifier.
 
     They stand in for vectors learned from text, of which a drawn world has none: a class shares
@@ -160,7 +172,7 @@ def _write_words(folder: Path, seed: int) -> None:
     output, text = folder / WORDS, folder / "words.vec"
     if output.exists():
         return
-    words = [word for values in ATTRIBUTES for word in values]
+    words = [word for values in attribute_values(accents) for word in values]
     vectors = np.random.default_rng((seed, WORD_WIDTH)).standard_normal((len(words), WORD_WIDTH))
     lines = [f"{len(words)} {WORD_WIDTH}"]
     for word, vector in zip(words, vectors.tolist(), strict=True):
@@ -169,14 +181,16 @@ def _write_words(folder: Path, seed: int) -> None:
     extract_weights(str(text), output, classes=ShapesWorld.at(folder).classes)
 
 
-def _write_similarity(world: World, folder: Path) -> None:
+def _write_similarity(world: World, folder: Path, device: str) -> None:
     """Average the classifier's probabilities over the crops of each class."""
     assert world.similarity is not None
     if world.similarity.exists():
         return
     backbone = BackboneSettings.model_validate(world.settings["backbone"])
     crops = ShapesWorld.at(folder).crops
-    measure_crop_similarity(world.settings["classifier"], backbone, crops, world.similarity)
+    measure_crop_similarity(
+        world.settings["classifier"], backbone, crops, world.similarity, device=device
+    )
 
 
 def _evaluation(group: str, split: ShapesSplit, world: ShapesWorld) -> EvaluationSet:
@@ -185,42 +199,24 @@ def _evaluation(group: str, split: ShapesSplit, world: ShapesWorld) -> Evaluatio
 
 
 def _settings(
-    world: ShapesWorld, classifier: Path, network: Path, iterations: int
+    world: ShapesWorld, folder: Path, preset: ShapesPreset, iterations: int
 ) -> dict[str, Any]:
-    """Return settings that train a small detector in a few minutes on one core."""
-    return {
-        "classifier": classifier,
-        "data": {
-            "images": world.train.images,
-            "boxes": world.train.boxes,
-            "classes": world.seen_classes,
-            "hierarchy": world.hierarchy,
-            "sampler": "uniform",
-            "group_by_aspect_ratio": False,
-            "workers": 0,  # decoding is cheap here; a second process would only compete
-        },
-        "backbone": {
-            "name": "tiny",
-            "weights": str(network),
-            "trainable_stages": 5,
-            "fpn_channels": 64,
-        },
-        "detector": {
-            "roi_width": 256,
-            "min_size": 128,
-            "max_size": 128,
-            "anchor_sizes": (16, 24, 36, 54, 80),
-            "aspect_ratios": (1.0,),
-            "proposals_train": 200,
-            "proposals_test": 50,
-            "rois_per_image": 32,  # RoIAlign's backward pass is most of a step on a CPU
-            "foreground_fraction": 0.5,
-            "detections_per_image": 100,
-        },
-        "optimizer": {"learning_rate": 0.015, "max_gradient_norm": 5.0},
-        "schedule": {
-            "iterations": iterations,
-            "warmup_iterations": iterations * 3 // 20,
-            "steps": (iterations * 13 // 20, iterations * 9 // 10),
-        },
+    """Return the settings of a training: the preset's, and the files of the world."""
+    data = {
+        "images": world.train.images,
+        "boxes": world.train.boxes,
+        "classes": world.seen_classes,
+        "hierarchy": world.hierarchy,
+        "sampler": "uniform",
+        "group_by_aspect_ratio": False,
     }
+    backbone = {"name": preset.network, "weights": str(folder / NETWORK)}
+    schedule = {
+        "iterations": iterations,
+        "warmup_iterations": iterations * 3 // 20,
+        "steps": (iterations * 13 // 20, iterations * 9 // 10),
+    }
+    own: dict[str, dict[str, Any]] = {"data": data, "backbone": backbone, "schedule": schedule}
+    sections = own.keys() | preset.settings.keys()
+    merged = {name: {**preset.settings.get(name, {}), **own.get(name, {})} for name in sections}
+    return {"classifier": folder / CLASSIFIER, **merged}

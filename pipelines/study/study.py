@@ -48,7 +48,7 @@ class PrepareWorld:
 
     def run(self, device: str, on_progress: Progress) -> World:
         """Make what is missing."""
-        return self.source.prepare(self.folder, self.seed, on_progress)
+        return self.source.prepare(self.folder, self.seed, device, on_progress)
 
 
 @dataclass(frozen=True)

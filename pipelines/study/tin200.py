@@ -107,7 +107,7 @@ class Tin200Source:
             words=self.words,
         )
 
-    def prepare(self, folder: Path, seed: int, on_progress: Progress) -> World:
+    def prepare(self, folder: Path, seed: int, device: str, on_progress: Progress) -> World:
         """Extract the classifier; images and boxes are used where they are.
 
         Raises:

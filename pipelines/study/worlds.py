@@ -111,7 +111,7 @@ class WorldSource(Protocol):
         """Return the files that the user has yet to bring, each with how to get it."""
         ...
 
-    def prepare(self, folder: Path, seed: int, on_progress: Progress) -> World:
+    def prepare(self, folder: Path, seed: int, device: str, on_progress: Progress) -> World:
         """Make what is missing in a folder of the world's own, and return the world."""
         ...
 

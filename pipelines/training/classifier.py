@@ -1,4 +1,4 @@
-"""Train a small image classifier on crops: the knowledge that the demo transfers.
+"""Train an image classifier on crops: the knowledge that a drawn world transfers.
 
 Shapes: n crops, s pixels a side, G groups of attributes, C classes, d feature width.
 
@@ -7,73 +7,33 @@ image-level labels of Open Images, those of a crop name more than its finest cla
 "red" and "striped". Each such group has an output layer while training, which is then dropped.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+import torchvision
+from safetensors.torch import save_file
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 
-from pipelines.config import BackboneSettings
+from pipelines.devices import resolve_device
 from pipelines.errors import DatasetError, RunError
-from pipelines.models.tiny import STAGE_CHANNELS, TinyConvNet
+from pipelines.models.tiny import TinyConvNet
 from pipelines.storage import atomic_path
+from pipelines.training.crops import HELD_OUT, Crops, normalise
+
+Network = Literal["tiny", "resnet18", "resnet50"]
 
 BATCH_SIZE = 64
-LEARNING_RATE = 3e-3
+LEARNING_RATES: dict[Network, float] = {"tiny": 3e-3, "resnet18": 1e-3, "resnet50": 1e-3}
 WEIGHT_DECAY = 0.05
 ROW_WEIGHT_DECAY = 3.0  # strong: rows that must be short share directions, which is what transfers
-HELD_OUT = 10  # every tenth crop, in random order, measures the accuracy
 
 OnStep = Callable[[int, int, float], None]
-
-
-@dataclass(frozen=True)
-class Crops:
-    """Images of one object each, with their labels.
-
-    Args:
-        images: ``[n, s, s, 3]`` uint8, RGB.
-        labels: ``[n]`` int64, the class of each crop.
-        attributes: ``[n, G]`` int64, its value in each group of attributes; G may be 0.
-    """
-
-    images: Tensor
-    labels: Tensor
-    attributes: Tensor
-
-    @classmethod
-    def load(cls, path: Path) -> "Crops":
-        """Read a safetensors file of ``images``, ``labels`` and ``attributes``.
-
-        Raises:
-            DatasetError: If the file is missing, cut short, or holds other tensors.
-        """
-        try:
-            crops = cls(**load_file(path))
-        except (FileNotFoundError, SafetensorError, TypeError) as error:
-            raise DatasetError(f"not a file of crops ({error})", where=path) from error
-        n = len(crops.labels)
-        if n < HELD_OUT or len(crops.images) != n or len(crops.attributes) != n:
-            raise DatasetError(
-                f"{len(crops.images)} images, {n} labels and {len(crops.attributes)} attributes",
-                where=path,
-                mend=f"Expected as many of each, and {HELD_OUT} or more.",
-            )
-        return crops
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def subset(self, indices: Tensor) -> "Crops":
-        """Return the crops at ``indices``, in that order."""
-        return Crops(self.images[indices], self.labels[indices], self.attributes[indices])
 
 
 @dataclass(frozen=True)
@@ -100,11 +60,14 @@ def train_classifier(
     num_classes: int,
     output: Path,
     *,
+    network: Network = "tiny",
+    device: str = "cpu",
     seed: int = 0,
     epochs: int = 4,
+    batch_size: int = BATCH_SIZE,
     on_step: OnStep | None = None,
 ) -> ClassifierReport:
-    """Train a :class:`TinyConvNet` on crops and write its state dict.
+    """Train a network on crops, from scratch, and write its state dict.
 
     On a CPU, the same crops, seed and number of threads give the same file. The process's own
     random state is left as it was.
@@ -113,15 +76,19 @@ def train_classifier(
         crops: A file that :meth:`Crops.load` reads.
         num_classes: C; labels count from 0 to C - 1.
         output: The safetensors file to write; ``fc.weight`` is ``[C, d]``.
+        network: :class:`TinyConvNet`, or one of torchvision's.
+        device: ``auto``, ``cpu``, ``cuda``, ...
         seed: Decides the initial weights, the held-out crops and the order of the others.
         epochs: Passes over the crops.
+        batch_size: Crops a step.
         on_step: Called after each step with the step, the number of steps and the loss.
 
     Raises:
+        ConfigError: If there is no such device here.
         DatasetError: If the crops cannot be read, or a label is not below ``num_classes``.
         RunError: If the loss stops being finite.
     """
-    data = Crops.load(crops)
+    data, target = Crops.load(crops), resolve_device(device)
     if not 0 <= int(data.labels.min()) <= int(data.labels.max()) < num_classes:
         raise DatasetError(
             f"labels run from {int(data.labels.min())} to {int(data.labels.max())}",
@@ -132,21 +99,15 @@ def train_classifier(
     held_out, kept = _split(len(data), generator)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = TinyConvNet(num_classes)
-        attribute_layers = _attribute_layers(data.attributes)
-    loss = _fit(network, attribute_layers, data.subset(kept), epochs, generator, on_step)
+        classifier = _Classifier(network, num_classes, data.attributes)
+    batches = _batches(data, kept, batch_size, epochs, generator)
+    steps = epochs * -(-len(kept) // batch_size)
+    rate = LEARNING_RATES[network]
+    loss = _fit(classifier.to(target), batches, steps, rate, on_step)
     with atomic_path(output) as temporary:
-        save_file(network.state_dict(), temporary)
-    top1, top1_rare = _accuracy(network, data, held_out)
+        save_file(classifier.network.state_dict(), temporary)
+    top1, top1_rare = _accuracy(classifier, data, held_out)
     return ClassifierReport(top1, top1_rare, len(kept), len(held_out), loss)
-
-
-def normalise(images: Tensor) -> Tensor:
-    """Return crops ``[n, s, s, 3]`` as the input ``[n, 3, s, s]`` that detectors use by default."""
-    defaults = BackboneSettings()
-    mean, std = 255 * torch.tensor([defaults.image_mean, defaults.image_std])
-    pixels: Tensor = (images - mean) / std
-    return pixels.permute(0, 3, 1, 2)  # channels last in memory, which is faster on a CPU
 
 
 def _split(count: int, generator: Generator) -> tuple[Tensor, Tensor]:
@@ -154,28 +115,56 @@ def _split(count: int, generator: Generator) -> tuple[Tensor, Tensor]:
     return order[: count // HELD_OUT], order[count // HELD_OUT :]
 
 
-def _attribute_layers(attributes: Tensor) -> nn.ModuleList:
-    """Return one output layer for each group; the largest value seen sets its width."""
-    counts = attributes.amax(dim=0) + 1
-    return nn.ModuleList(nn.Linear(STAGE_CHANNELS[-1], int(count)) for count in counts)
+class _Classifier(nn.Module):
+    """A network, and an output layer for each group of attributes that acts on its features.
+
+    Args:
+        name: Of the network.
+        num_classes: C.
+        attributes: ``[n, G]``; the largest value seen sets the width of a group's layer.
+    """
+
+    def __init__(self, name: Network, num_classes: int, attributes: Tensor) -> None:
+        super().__init__()
+        self.network: nn.Module
+        if name == "tiny":
+            self.network = TinyConvNet(num_classes)
+        else:
+            self.network = torchvision.models.get_model(name, num_classes=num_classes)
+        width: int = self.network.get_parameter("fc.weight").shape[1]
+        counts = attributes.amax(dim=0) + 1
+        self.attribute_layers = nn.ModuleList(nn.Linear(width, int(count)) for count in counts)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return logits ``[n, C]`` of crops ``[n, s, s, 3]``, and those of each attribute."""
+        features = self._features(normalise(images))
+        logits: Tensor = self.network.get_submodule("fc")(features)
+        return logits, [layer(features) for layer in self.attribute_layers]
+
+    def _features(self, x: Tensor) -> Tensor:
+        """Return what ``fc`` acts on, ``[n, d]``."""
+        if isinstance(self.network, TinyConvNet):
+            return self.network.features(x)
+        *layers, _ = self.network.children()
+        for layer in layers:
+            x = layer(x)
+        return x.flatten(1)
 
 
 def _fit(
-    network: TinyConvNet,
-    attribute_layers: nn.ModuleList,
-    crops: Crops,
-    epochs: int,
-    generator: Generator,
+    classifier: _Classifier,
+    batches: Iterable[Crops],
+    steps: int,
+    learning_rate: float,
     on_step: OnStep | None,
 ) -> float:
     """Train in place; return the loss of the last step."""
-    batches = -(-len(crops) // BATCH_SIZE)
-    optimizer = _optimizer(network, attribute_layers)
-    schedule = OneCycleLR(optimizer, LEARNING_RATE, total_steps=epochs * batches)
-    network.train()
+    optimizer = _optimizer(classifier, learning_rate)
+    schedule = OneCycleLR(optimizer, learning_rate, total_steps=steps)
+    classifier.train()
     value = float("nan")
-    for step, batch in enumerate(_batches(crops, epochs, generator), start=1):
-        loss = _loss(network, attribute_layers, batch)
+    for step, batch in enumerate(batches, start=1):
+        loss = _loss(classifier, batch)
         value = loss.item()
         if not loss.isfinite():
             raise RunError(f"the classifier's loss became {value} in step {step}")
@@ -184,46 +173,60 @@ def _fit(
         optimizer.step()
         schedule.step()
         if on_step is not None:
-            on_step(step, epochs * batches, value)
+            on_step(step, steps, value)
     return value
 
 
-def _optimizer(network: TinyConvNet, attribute_layers: nn.ModuleList) -> AdamW:
+def _optimizer(classifier: _Classifier, learning_rate: float) -> AdamW:
+    network, layers = classifier.network, classifier.attribute_layers
     body = [p for name, p in network.named_parameters() if not name.startswith("fc.")]
-    rows = [*network.fc.parameters(), *attribute_layers.parameters()]
+    rows = [*network.get_submodule("fc").parameters(), *layers.parameters()]
     groups: list[dict[str, Any]] = [
         {"params": body},
         {"params": rows, "weight_decay": ROW_WEIGHT_DECAY},
     ]
-    return AdamW(groups, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    return AdamW(groups, lr=learning_rate, weight_decay=WEIGHT_DECAY)
 
 
-def _batches(crops: Crops, epochs: int, generator: Generator) -> Iterator[Crops]:
-    """Yield shuffled batches, each turned and perhaps mirrored as a whole."""
+def _batches(
+    crops: Crops, kept: Tensor, batch_size: int, epochs: int, generator: Generator
+) -> Iterator[Crops]:
+    """Yield shuffled batches of the ``kept`` crops, each turned and perhaps mirrored as a whole."""
     for _ in range(epochs):
-        for indices in torch.split(torch.randperm(len(crops), generator=generator), BATCH_SIZE):
-            batch = crops.subset(indices)
+        order = torch.randperm(len(kept), generator=generator)
+        for indices in torch.split(order, batch_size):
+            batch = crops.subset(kept[indices])
             turns, mirrored = torch.randint(4, (2,), generator=generator).tolist()
             images = batch.images.rot90(turns, (1, 2))
             images = images.flip(2) if mirrored % 2 else images
             yield Crops(images, batch.labels, batch.attributes)
 
 
-def _loss(network: TinyConvNet, attribute_layers: nn.ModuleList, batch: Crops) -> Tensor:
-    features = network.features(normalise(batch.images))
-    loss = F.cross_entropy(network.fc(features), batch.labels)
-    for layer, values in zip(attribute_layers, batch.attributes.T, strict=True):
-        loss = loss + F.cross_entropy(layer(features), values)
+def _device_of(classifier: _Classifier) -> torch.device:
+    return next(classifier.parameters()).device
+
+
+def _loss(classifier: _Classifier, batch: Crops) -> Tensor:
+    """Sum the cross entropies of the class and of its attributes."""
+    device = _device_of(classifier)
+    logits, of_attributes = classifier(batch.images.to(device))
+    loss = F.cross_entropy(logits, batch.labels.to(device))
+    for scores, values in zip(of_attributes, batch.attributes.to(device).T, strict=True):
+        loss = loss + F.cross_entropy(scores, values)
     return loss
 
 
 @torch.inference_mode()
-def _accuracy(network: TinyConvNet, crops: Crops, held_out: Tensor) -> tuple[float, float]:
+def _accuracy(classifier: _Classifier, crops: Crops, held_out: Tensor) -> tuple[float, float]:
     """Return top-1 over the held-out crops, and over those of classes with few crops."""
-    network.eval()
+    classifier.eval()
+    device = _device_of(classifier)
     counts = crops.labels.bincount()
     rare = counts <= counts[counts > 0].median()
     test = crops.subset(held_out)
-    scores = [network(normalise(images)) for images in torch.split(test.images, 4 * BATCH_SIZE)]
-    correct = (torch.cat(scores).argmax(dim=1) == test.labels).float()
+    found = [
+        classifier(images.to(device))[0].argmax(dim=1).cpu()
+        for images in torch.split(test.images, 4 * BATCH_SIZE)
+    ]
+    correct = (torch.cat(found) == test.labels).float()
     return correct.mean().item(), correct[rare[test.labels]].mean().item()

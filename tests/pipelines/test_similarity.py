@@ -15,7 +15,7 @@ from pipelines.extract import extract_weights
 from pipelines.models.classification import prepare_image
 from pipelines.models.tiny import TinyConvNet
 from pipelines.similarity import measure_crop_similarity, measure_similarity
-from pipelines.training.classifier import normalise
+from pipelines.training.crops import normalise
 
 SIDE = 48
 

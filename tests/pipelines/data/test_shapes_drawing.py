@@ -3,16 +3,18 @@
 import numpy as np
 import pytest
 
-from pipelines.data.shapes import COLOURS, PATTERNS, SHAPES
+from pipelines.data.shapes import ACCENTS, COLOURS, PATTERNS, SHAPES
 from pipelines.data.shapes_drawing import DrawnObject, draw_background, draw_object, to_uint8
 from pipelines.data.shapes_outlines import OUTLINES, PATTERN_FIELDS
 
 SIZE = 64
 
 
-def _draw(attributes: tuple[int, int, int], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def _draw(
+    attributes: tuple[int, int, int], seed: int = 0, accent: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     canvas = np.full((SIZE, SIZE, 3), 0.5, np.float32)
-    item = DrawnObject(attributes, (SIZE / 2, SIZE / 2), 24)
+    item = DrawnObject(attributes, (SIZE / 2, SIZE / 2), 24, accent)
     coverage = draw_object(canvas, item, np.random.default_rng(seed))
     return canvas, coverage
 
@@ -54,6 +56,29 @@ def test_a_pattern_has_both_colours(pattern: int) -> None:
     light = canvas[coverage == 1].mean(axis=1) > 0.55
 
     assert 0.15 < light.mean() < 0.8
+
+
+@pytest.mark.parametrize("accent", range(1, len(ACCENTS) + 1), ids=ACCENTS)
+@pytest.mark.parametrize("pattern", range(1, len(PATTERNS)), ids=PATTERNS[1:])
+def test_every_accent_shows_on_every_colour(pattern: int, accent: int) -> None:
+    """A tenth of the object or more is far from what it would be in solid colour."""
+    circle, solid = SHAPES.index("circle"), PATTERNS.index("solid")
+    for colour in range(len(COLOURS)):
+        (plain, coverage), (drawn, _) = (
+            _draw((circle, colour, of), accent=accent) for of in (solid, pattern)
+        )
+
+        changed = np.linalg.norm(drawn - plain, axis=2)[coverage == 1] > 0.3
+
+        assert changed.mean() > 0.1
+
+
+def test_the_usual_accent_is_the_first() -> None:
+    """A class that names no accent looks as the same class in cream does."""
+    (usual, _), (cream, _), (lime, _) = (_draw((0, 0, 1), accent=accent) for accent in range(3))
+
+    np.testing.assert_array_equal(usual, cream)
+    assert np.abs(usual - lime).max() > 0.3
 
 
 def test_what_lies_beyond_the_canvas_is_cut_off() -> None:

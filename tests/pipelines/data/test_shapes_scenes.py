@@ -7,6 +7,7 @@ import pytest
 import torch
 from torchvision.ops import box_iou
 
+from pipelines.data.shapes import shapes_vocabulary
 from pipelines.data.shapes_scenes import SceneBox, deal_scenes, draw_crop, draw_scene
 
 SIZE = 128
@@ -95,3 +96,16 @@ def test_crops_of_a_class_differ_and_show_it() -> None:
     assert all(crop.shape == (48, 48, 3) for crop in crops)
     assert all(int(crop[24, 24, 0]) - int(crop[24, 24, 1]) > 70 for crop in crops)
     assert all(np.abs(a.astype(int) - b).mean() > 3 for a, b in pairwise(crops))
+
+
+def test_rows_of_a_world_with_accents_are_drawn_in_theirs() -> None:
+    """A red navy split circle is blue in half of a crop and of its box; in cream it is not."""
+    names = shapes_vocabulary(6).names
+    for accent, expected in (("navy", True), ("cream", False)):
+        row = names.index(f"red {accent} split circle")
+        crop = draw_crop(row, 48, np.random.default_rng(1), accents=6)
+        scene, (box,) = draw_scene(np.array([row]), 48, np.random.default_rng(1), accents=6)
+        for image in (crop, scene):
+            blue = image[..., 2].astype(int) - image[..., 0] > 70
+            assert (blue.sum() > 30) == expected
+        assert box.row == row

@@ -67,7 +67,7 @@ def test_each_metric_is_of_its_own_images_and_classes(
             (data / name).parent.mkdir(exist_ok=True)
             (data / name).write_bytes(index.read_bytes())
 
-    made = OpenImagesSource(data).prepare(folder, 0, nothing)
+    made = OpenImagesSource(data).prepare(folder, 0, "cpu", nothing)
 
     assert made.evaluations[SEEN_AP50].classes == "detection"
     for metric, name in ((NOVEL_AP50, "oi-57"), (NOVEL_AR50, "vg-200")):

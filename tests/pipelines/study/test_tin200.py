@@ -30,7 +30,7 @@ def test_missing_files_are_listed(tmp_path: Path) -> None:
     source = Tin200Source(tmp_path, words=tmp_path / "words.safetensors")
 
     with pytest.raises(DatasetError, match=f"{len(NEEDED) + 1} of the files") as raised:
-        source.prepare(tmp_path / "world", 0, nothing)
+        source.prepare(tmp_path / "world", 0, "cpu", nothing)
 
     assert str(tmp_path / "tin200/train.zip") in str(raised.value.mend)
 
@@ -38,7 +38,7 @@ def test_missing_files_are_listed(tmp_path: Path) -> None:
 @pytest.mark.real_data
 def test_the_world_of_the_real_files(real_data: Path, tmp_path: Path) -> None:
     """A classifier of 1000 classes, 150 of them with boxes, and 50 others that are scored."""
-    made = Tin200Source(real_data).prepare(tmp_path, 0, nothing)
+    made = Tin200Source(real_data).prepare(tmp_path, 0, "cpu", nothing)
 
     rows = ClassifierWeights.load(made.settings["classifier"])
     seen, novel = (

@@ -1,0 +1,81 @@
+"""Tests for pipelines.study.shapes: worlds that are drawn, small ones of either kind."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipelines.artifacts import ClassifierWeights, DetectionHead
+from pipelines.class_similarity import ClassSimilarity
+from pipelines.data.shapes import ShapesSettings
+from pipelines.errors import ConfigError
+from pipelines.study.shapes import RECIPE, ShapesSource
+from pipelines.study.shapes_presets import PAPER
+from pipelines.study.study import run_study
+
+TINY = ShapesSettings(
+    accents=2,
+    num_seen=24,
+    num_train=2,
+    num_val_seen=1,
+    num_val_novel=1,
+    num_crops=1800,
+    min_crops=1,
+    scene_size=64,
+    crop_size=16,
+)
+DETECTOR = PAPER.settings["detector"] | {"roi_width": 512, "min_size": 64, "max_size": 64}
+PRESET = replace(
+    PAPER,
+    network="resnet18",
+    epochs=1,
+    settings={"detector": DETECTOR, "schedule": {"batch_size": 1}},
+)
+
+
+def nothing(phase: str, done: int, total: int) -> None:
+    """Show no progress."""
+
+
+def test_the_large_world_in_small(tmp_path: Path) -> None:
+    """Accents, a residual network and a row that needs its features' width work to the end."""
+    source = ShapesSource(4, TINY, PRESET)
+
+    report = run_study(
+        "table1", source, tmp_path, seeds=[0], methods=["lsda"], jobs=1, devices=("cpu",)
+    )
+
+    assert (report.failed, report.world) == ((), "shapes-paper")
+    folder = tmp_path / "shapes-paper/seed-0"
+    rows = ClassifierWeights.load(folder / "world/classifier.safetensors")
+    assert rows.weight.shape == (1800, 512)
+    assert "red lime striped star" in rows.vocabulary.names
+    assert DetectionHead.load(folder / "lsda/head.safetensors").weight.shape == (1800, 512)
+    words = ClassifierWeights.load(folder / "world/words.safetensors")
+    assert len(words.weight.unique(dim=0)) == 1800
+    similarity = ClassSimilarity.load(folder / "world/similarity.safetensors")
+    assert similarity.similarity.shape == (1800, 1800)
+
+
+def test_the_study_says_where_a_large_classifier_is_trained(tmp_path: Path) -> None:
+    """Its device is used, so one that is not there is an error."""
+    with pytest.raises(ConfigError, match="device 'cuda:99' cannot be used"):
+        ShapesSource(4, TINY, PRESET).prepare(tmp_path, 0, "cuda:99", nothing)
+
+
+@pytest.mark.parametrize("unnamed", [{"accents"}, {"accents", "revision"}])
+def test_a_world_of_an_earlier_version_is_known(tmp_path: Path, unnamed: set[str]) -> None:
+    """The first recipes named neither accents nor a revision; they are the usual world."""
+    source = ShapesSource(sizes=replace(TINY, accents=1, num_crops=960))
+    source.prepare(tmp_path, 3, "cpu", nothing)
+    recipe = tmp_path / RECIPE
+    told = json.loads(recipe.read_text())
+    recipe.write_text(json.dumps({key: told[key] for key in told.keys() - unnamed}))
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+
+    source.prepare(tmp_path, 3, "cpu", nothing)
+
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+    with pytest.raises(ConfigError, match="holds another world"):
+        ShapesSource(sizes=TINY).prepare(tmp_path, 3, "cpu", nothing)
