@@ -21,7 +21,8 @@ Name = Annotated[
     str,
     typer.Argument(
         metavar="STUDY",
-        help="table1, table2, table3 or fig4 of the paper; or length, spread, start or switches.",
+        help="table1, table2, table3 or fig4 of the paper; or length, spread, start, switches, "
+        "beyond.",
     ),
 ]
 WorldName = Annotated[
