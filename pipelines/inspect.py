@@ -26,6 +26,7 @@ class ArtifactDescription:
         class_names: In row order.
         groups: Number of classes in each group, where the artifact knows.
         facts: What else its header says; of a hierarchy, the number of classes.
+        made: What its provenance says besides the files: tool, method, neighbours and the like.
         provenance: ``(depth, role, path, sha256)`` of everything that it was made from.
     """
 
@@ -38,6 +39,7 @@ class ArtifactDescription:
     class_names: list[str]
     groups: dict[str, int]
     facts: dict[str, Any]
+    made: dict[str, Any]
     provenance: list[tuple[int, str, str, str]]
 
 
@@ -54,6 +56,7 @@ def inspect_artifact(path: Path) -> ArtifactDescription:
     if header.get("hierarchy"):
         header["hierarchy"] = len(ClassHierarchy.from_tree(header["hierarchy"]).descendants)
     groups = header.pop("groups", [])
+    provenance = header.pop("provenance", {})
     return ArtifactDescription(
         path=path,
         sha256=sha256(path),
@@ -63,7 +66,8 @@ def inspect_artifact(path: Path) -> ArtifactDescription:
         class_ids=vocabulary["ids"],
         class_names=vocabulary["names"],
         groups={group: groups.count(group) for group in dict.fromkeys(groups)},
-        provenance=list(_chain(header.pop("provenance", {}), depth=0)),
+        made={name: fact for name, fact in provenance.items() if name != "parents"},
+        provenance=list(_chain(provenance, depth=0)),
         facts=header,
     )
 

@@ -42,6 +42,7 @@ def inspect(
             "groups": ", ".join(f"{n} {group}" for group, n in found.groups.items()) or "-",
             "tensors": f"{len(found.shapes)}: " + _some(tensors, len(found.shapes)),
             **{name: value for fact in found.facts.items() for name, value in _rows(*fact)},
+            **dict(_rows("made", found.made)),
         },
     )
     console.say("made from")

@@ -54,6 +54,8 @@ def test_each_kind_describes_itself(artifacts: SimpleNamespace, world: SimpleNam
     assert head.shapes["cls_score.weight"] == [8, 32]
     assert checkpoint.facts["iteration"] == 3
     assert checkpoint.facts["config"]["head"]["method"] == "ae-wtn"
+    assert head.made["method"] == "ae-wtn"
+    assert "parents" not in head.made  # they are the provenance
 
 
 def test_a_foreign_file_is_refused(world: SimpleNamespace) -> None:
