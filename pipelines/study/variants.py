@@ -83,6 +83,7 @@ ZSD = Variant("zsd", "ZSD with classifier weights", _head("zsd"))
 WTN = Variant("wtn", "WTN", _head("wtn"))
 WTN_PLUS = Variant("wtn+", "WTN+", _head("wtn+"))
 AE_WTN = Variant("ae-wtn", "AE-WTN", _head("ae-wtn"))
+COSINE = Variant("ae-wtn-cosine", "AE-WTN beside the classifier's rows", _head("ae-wtn-cosine"))
 
 TABLE1 = (
     FASTER_RCNN,
@@ -156,7 +157,11 @@ def _from_one(variant: Variant) -> Variant:
 
 
 _SPREAD_ROWS = (*TABLE2[:3], WTN_PLUS, AE_WTN)
-LENGTH = tuple(_longer(v, length) for v in (FASTER_RCNN, WTN_PLUS, AE_WTN) for length in LENGTHS)
+LENGTH = tuple(
+    _longer(variant, length)
+    for variant in (FASTER_RCNN, WTN_PLUS, AE_WTN, COSINE)
+    for length in LENGTHS
+)
 SPREAD = tuple(row for variant in _SPREAD_ROWS for row in (variant, _spread(variant)))
 START = (
     WTN,
@@ -185,7 +190,7 @@ BEYOND = (
         "AE-WTN on features of one length",
         AE_WTN.settings | {"detector.normalize_features": True},
     ),
-    Variant("ae-wtn-cosine", "AE-WTN beside the classifier's rows", _head("ae-wtn-cosine")),
+    COSINE,
 )
 
 
