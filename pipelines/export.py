@@ -17,7 +17,7 @@ from pipelines.config import NeighborSettings
 from pipelines.data.class_choice import choose_rows
 from pipelines.data.neighbor_sources import NeighborSources
 from pipelines.errors import ConfigError, MismatchError
-from pipelines.models.borrowing import Borrowing, borrow, borrows
+from pipelines.models.borrowing import Borrowing, borrow, borrows, may_borrow
 from pipelines.models.offline import head_of
 from pipelines.provenance import parent, provenance_of
 from pipelines.storage import refuse_to_replace
@@ -61,8 +61,9 @@ def export_head(
 ) -> ExportReport:
     """Write a head of one matrix, one bias and one box layer.
 
-    The neighbours are those that a class without boxes borrows from, in the methods that borrow
-    (``faster-rcnn`` and ``lsda``); without a word about them they follow the method.
+    The neighbours are those that a class without boxes borrows from. In the methods that borrow
+    (``faster-rcnn`` and ``lsda``) they follow the method unless told; a transfer network mixes its
+    rows with theirs only if ``neighbors`` give a share.
 
     Args:
         checkpoint: A trained detector.
@@ -79,7 +80,8 @@ def export_head(
             weights-only proxy of such a similarity and serve the others.
 
     Raises:
-        ConfigError: If no class is chosen, or neighbours contradict or the method borrows nothing.
+        ConfigError: If no class is chosen, or neighbours contradict, or the method borrows nothing
+            or all.
         MismatchError: If a class is unknown or had no image, a neighbour has no boxes, the
             classifier is of another width or space, or no plain head serves the method (``zsd``).
         DatasetError: If the table or the class file is bad.
@@ -96,7 +98,7 @@ def export_head(
         rows = _load_rows(classifier, trained.classifier)
         parents.append(parent("classifier", classifier, rows.provenance))
     borrowing = _borrow(trained, rows, sources, checkpoint)
-    full = head_of(trained, rows, borrowing.shares if borrowing else None)
+    full = head_of(trained, rows, borrowing)
     chosen = choose_rows(classes, full.vocabulary, full.groups)
     borrowed: dict[str, int] = {}
     facts: dict[str, object] = {"method": method}
@@ -116,16 +118,10 @@ def _borrow(
     sources: NeighborSources,
     checkpoint: Path,
 ) -> Borrowing | None:
-    """Return what the classes of a classifier borrow, or None for a method that borrows nothing."""
-    if not borrows(trained):
-        if sources.settings or sources.files:
-            method = trained.config["head"]["method"]
-            raise ConfigError(
-                f"neighbours are given, but {method} borrows nothing: it makes the row of every "
-                "class from its classifier row",
-                where=checkpoint,
-                mend="Leave the options about neighbours out.",
-            )
+    """Return what the classes of a classifier borrow, or None if they borrow nothing."""
+    share = sources.settings.share if sources.settings else None
+    _refuse_to_lend(trained, share, bool(sources.settings or sources.files), checkpoint)
+    if share is None and not borrows(trained):
         return None
     named = sources.read_table(rows.vocabulary, trained.partition.seen)
     similarity = ClassSimilarity.load(sources.similarity) if sources.similarity else None
@@ -137,6 +133,29 @@ def _borrow(
             where=sources.similarity,
             mend="Make it with a classifier that knows all classes of the detector.",
         ) from error
+
+
+def _refuse_to_lend(
+    trained: DetectorCheckpoint, share: float | None, is_given: bool, checkpoint: Path
+) -> None:
+    """Raise ConfigError if neighbours, or the share of them, would have no effect."""
+    method = trained.config["head"]["method"]
+    if borrows(trained) and share is not None:
+        raise ConfigError(
+            f"a share is given, but under {method} a class without boxes has no row of its own "
+            "to mix with",
+            where=checkpoint,
+            mend="Leave --neighbor-share out.",
+        )
+    mixes = share is not None and may_borrow(trained)
+    if is_given and not borrows(trained) and not mixes:
+        say = "Say how much with --neighbor-share, or leave" if may_borrow(trained) else "Leave"
+        raise ConfigError(
+            f"neighbours are given, but {method} borrows nothing: it makes the row of every "
+            "class from its classifier row",
+            where=checkpoint,
+            mend=f"{say} the options about neighbours out.",
+        )
 
 
 def _count_rules(

@@ -11,7 +11,7 @@ from pipelines.errors import ConfigError
 from wtn_cli import console
 from wtn_cli.options import AsJson, Classes
 
-NEIGHBORS = "Classes without boxes (faster-rcnn and lsda only)"
+NEIGHBORS = "What classes without boxes borrow (transfer networks: only with --neighbor-share)"
 
 Checkpoint = Annotated[
     Path, typer.Argument(metavar="CHECKPOINT", help="A detector made by: wtn train")
@@ -25,8 +25,17 @@ Neighbors = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="How many seen classes each borrows from: by default 1 (faster-rcnn) or 10 "
-        "(lsda), and all with softmax weights or --similarity.",
+        help="How many seen classes each borrows from: by default 1 (faster-rcnn), 10 (lsda) "
+        "or 5 (transfer networks), and all with softmax weights or --similarity.",
+        rich_help_panel=NEIGHBORS,
+    ),
+]
+NeighborShare = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        help="How much of a transferred row is borrowed, such as 0.3 [default: nothing].",
         rich_help_panel=NEIGHBORS,
     ),
 ]
@@ -89,6 +98,7 @@ def export_head(
     classes: Classes = "all",
     classifier: Classifier = None,
     neighbors: Neighbors = None,
+    neighbor_share: NeighborShare = None,
     neighbor_metric: NeighborMetric = None,
     neighbor_rows: NeighborRows = None,
     neighbor_weights: NeighborWeights = None,
@@ -106,6 +116,7 @@ def export_head(
 
     given = {
         "count": neighbors,
+        "share": neighbor_share,
         "metric": neighbor_metric,
         "rows": neighbor_rows,
         "weights": neighbor_weights,
@@ -141,5 +152,9 @@ def _settings(given: dict[str, Any]) -> NeighborSettings | None:
     """Return the settings of the flags that were given, or None if none was."""
     if given["temperature"] is not None and not math.isfinite(given["temperature"]):
         raise ConfigError("--temperature must be a finite number")
+    if given["share"] is not None and not given["share"] > 0:
+        raise ConfigError(
+            "--neighbor-share must be above 0", mend="Leave it out to borrow nothing."
+        )
     chosen = {key: value for key, value in given.items() if value is not None}
     return NeighborSettings(**chosen) if chosen else None

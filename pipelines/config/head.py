@@ -11,6 +11,7 @@ Norm = Literal["none", "group", "batch"]
 RowSpaceName = Literal["raw", "standardized", "normalized"]
 
 AUTOENCODERS: tuple[Method, ...] = ("ae-wtn", "ae-wtn-cosine")
+BORROWERS: tuple[Method, ...] = ("faster-rcnn", "lsda")
 TRANSFERS: tuple[Method, ...] = ("wtn", "wtn+", *AUTOENCODERS)
 _OF_TRANSFERS = ("input_norm", "norm", "negative_slope", "zero_gamma", "initialization", "dropout",
                  "activity", "activity_reduction", "bias")  # fmt: skip
@@ -27,8 +28,8 @@ class NeighborSettings(Settings):
     """Which seen classes a class without boxes borrows from, and in which shares."""
 
     count: Positive | None = None
-    """k; None means 1 for ``faster-rcnn`` and 10 for ``lsda`` (Kuen et al. give no number), and
-    with softmax weights all seen classes."""
+    """k; None means 1 for ``faster-rcnn``, 10 for ``lsda`` (Kuen et al. give no number) and 5 for
+    the transfer networks (docs/transfer.md), and with softmax weights all seen classes."""
     metric: Literal["cosine", "l2"] = "cosine"
     rows: RowSpaceName = "raw"
     """Where the distance is measured: between rows as they are, standardised per channel over all
@@ -39,6 +40,9 @@ class NeighborSettings(Settings):
     temperature: AboveZero = 1.0
     """Of the softmax, in units of how far the similarities of the class spread (their standard
     deviation over all seen classes): so it means the same for any classifier, metric and rows."""
+    share: Annotated[float, Field(gt=0, le=1)] | None = None
+    """How much of a row is borrowed, where the class has one of its own (transfer networks); None
+    leaves them as they are. ``faster-rcnn`` and ``lsda`` have no such choice."""
 
 
 class LSDASettings(Settings):

@@ -66,9 +66,9 @@ class NeighborSources(NamedTuple):
                 "a temperature is given, but no softmax",
                 mend="Add --neighbor-weights softmax, or leave the temperature out.",
             )
-        if self.similarity and set(given) - {"count"}:
+        if self.similarity and set(given) - {"count", "share"}:
             raise ConfigError(
                 "with a similarity made from images, classifier rows are not compared",
-                mend="Leave out all but --neighbors; or let the rows serve the classes without "
-                "images: --neighbor-weights softmax.",
+                mend="Leave out all but --neighbors and --neighbor-share; or let the rows serve "
+                "the classes without images: --neighbor-weights softmax.",
             )

@@ -17,6 +17,8 @@ from torch import Tensor
 from pipelines.artifacts import ClassifierWeights, DetectorCheckpoint
 from pipelines.class_similarity import ClassSimilarity
 from pipelines.config import NeighborSettings
+from pipelines.config.head import BORROWERS, TRANSFERS
+from pipelines.models.heads.base import ClassRows
 from pipelines.models.neighbors import DEFAULT_COUNTS, neighbor_shares, visual_shares
 
 JudgedBy = Literal["itself", "table", "images", "rows"]
@@ -41,10 +43,26 @@ class Borrowing:
         used = Counter(self.judged_by[row] for row in rows)
         return {rule: count for rule, count in used.items() if rule != "itself"}
 
+    def blend(self, own: ClassRows, lent: ClassRows) -> ClassRows:
+        """Mix rows ``[C, R]`` that classes have of their own with seen rows ``[S, R]`` they borrow.
+
+        ``v_j = (1 - b) v_j + b sum_i a_ji v_i`` with b the share of the settings; seen classes, and
+        all classes where there is no such share, keep their own.
+        """
+        part = self.neighbors.share or 0.0
+        shares = torch.tensor([0.0 if by == "itself" else part for by in self.judged_by])
+        weight = torch.lerp(own.weight, self.shares @ lent.weight, shares[:, None])
+        return ClassRows(weight, torch.lerp(own.bias, self.shares @ lent.bias, shares))
+
 
 def borrows(trained: DetectorCheckpoint) -> bool:
-    """Tell whether the method of a detector borrows for classes without boxes."""
-    return trained.config["head"]["method"] in DEFAULT_COUNTS
+    """Tell whether the method of a detector always borrows for classes without boxes."""
+    return trained.config["head"]["method"] in BORROWERS
+
+
+def may_borrow(trained: DetectorCheckpoint) -> bool:
+    """Tell whether the method makes rows of its own, which can be mixed with borrowed ones."""
+    return trained.config["head"]["method"] in TRANSFERS
 
 
 @torch.inference_mode()
@@ -59,7 +77,7 @@ def borrow(
     """Choose what each class of a classifier borrows from each seen class.
 
     Args:
-        trained: A detector whose method borrows.
+        trained: A detector whose method borrows, or may.
         classifier: Rows ``[C, d]`` in the feature space of training.
         settings: How rows are compared, and how many neighbours lend; None is the method's rule.
         named: The neighbours of some classes, by id; each lends an equal share.

@@ -10,11 +10,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipelines.config import Method, NeighborSettings, RowSpaceName
+from pipelines.config.head import TRANSFERS
 from pipelines.models.wtn import Standardization
 
-DEFAULT_COUNTS: Mapping[Method, int] = {"faster-rcnn": 1, "lsda": 10}
-"""How many neighbours lend to a class, in the methods that borrow. The first is the "NN" of Kuen
-et al.; for LSDA neither Hoffman et al. nor Kuen et al. say what theirs was."""
+DEFAULT_COUNTS: Mapping[Method, int] = {
+    "faster-rcnn": 1,
+    "lsda": 10,
+    **dict.fromkeys(TRANSFERS, 5),
+}
+"""How many neighbours lend to a class, where a method borrows. The first is the "NN" of Kuen et
+al.; for LSDA neither Hoffman et al. nor Kuen et al. say what theirs was; for the transfer networks,
+which borrow only on demand, docs/transfer.md has the evidence."""
 
 _LEAST_SPREAD = 1e-6  # of a class that is as similar to all: its shares are equal
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from pipelines.artifacts import ClassifierWeights, DetectionHead, DetectorCheckpoint
+from pipelines.models.borrowing import Borrowing
 from pipelines.models.checkpoints import BOX_LAYER, restore_class_head
 from pipelines.provenance import parent, provenance_of
 from pipelines.vocabulary import Vocabulary
@@ -30,25 +30,29 @@ def load_head(checkpoint: Path, head: Path | None = None) -> DetectionHead:
 
 @torch.no_grad()  # not inference mode: a detector loads its weights into these tensors
 def head_of(
-    trained: DetectorCheckpoint, classifier: ClassifierWeights, shares: Tensor | None = None
+    trained: DetectorCheckpoint, classifier: ClassifierWeights, borrowing: Borrowing | None = None
 ) -> DetectionHead:
     """Return the head of a classifier's classes, followed by those that have boxes only.
 
     Of the classifier of training, seen classes take the very rows that they trained with; every
-    other class of a classifier is transferred from its row.
+    other class of a classifier is transferred from its row. A seen class keeps its bias.
 
     Args:
         trained: The detector.
         classifier: Rows ``[C, d]`` in the feature space of training.
-        shares: ``[C, S]`` what each class borrows from each seen class, for a method that borrows;
-            None leaves it to the method.
+        borrowing: What each class borrows from each seen class; None leaves it to the method.
     """
     head, partition = restore_class_head(trained), trained.partition
     own_rows = head.detection_rows()
-    weight, bias = (part.clone() for part in head.class_rows(classifier.weight, shares))
+    rows = head.class_rows(classifier.weight, borrowing.shares if borrowing else None)
+    if borrowing:
+        rows = borrowing.blend(rows, own_rows.of(trained.detection.rows(partition.seen)))
+    weight, bias = (part.clone() for part in rows)
+    known = [class_id for class_id in partition.seen if class_id in classifier.vocabulary]
+    at, of = classifier.vocabulary.rows(known), trained.detection.rows(known)
+    bias[at] = own_rows.bias[of]
     if classifier is trained.classifier:
-        at, of = classifier.vocabulary.rows(partition.seen), trained.detection.rows(partition.seen)
-        weight[at], bias[at] = own_rows.weight[of], own_rows.bias[of]
+        weight[at] = own_rows.weight[of]
     others = [class_id for class_id in partition.other if class_id not in classifier.vocabulary]
     own = trained.detection.rows(others)
     vocabulary = Vocabulary(

@@ -42,14 +42,18 @@ def classifier_rows(num_classes: int = len(CLASSIFIER), seed: int = 0) -> Tensor
 
 
 def save_checkpoint(
-    path: Path, method: str, feature_space: str = BODY, roi_width: int = ROI_WIDTH
+    path: Path,
+    method: str,
+    feature_space: str = BODY,
+    roi_width: int = ROI_WIDTH,
+    **options: object,
 ) -> ClassWeightHead:
     """Write a checkpoint of a head with random parameters, and return that head."""
     tree = {
         "classifier": "c",
         "data": {"images": "i", "boxes": "b"},
         "detector": {"roi_width": roi_width},
-        "head": {"method": method, "groups": 2, "hidden": 8},
+        "head": {"method": method, "groups": 2, "hidden": 8, **options},
     }
     rows = classifier_rows()
     classifier = ClassifierWeights(rows, None, CLASSIFIER, feature_space)
@@ -334,6 +338,57 @@ def test_options_without_effect_are_refused(
     with pytest.raises(ConfigError, match=message):
         borrow_for(tmp_path, neighbors=given and NeighborSettings(**given), **files)
     assert not (tmp_path / "head.safetensors").exists()
+
+
+def test_a_transferred_row_is_mixed_with_those_of_its_neighbours(tmp_path: Path) -> None:
+    """Half of each novel row comes from three seen classes; seen rows are those of training."""
+    alone = borrow_for(tmp_path, "ae-wtn")
+    half = borrow_for(tmp_path, "ae-wtn", neighbors=NeighborSettings(count=3, share=0.5))
+
+    seen, novel = CLASSIFIER.rows("bdf"), CLASSIFIER.rows("aceg")
+    mean = alone.weight[seen].mean(dim=0)
+    torch.testing.assert_close(half.weight[novel], 0.5 * alone.weight[novel] + 0.5 * mean)
+    assert torch.equal(half.weight[seen], alone.weight[seen])
+    assert half.provenance["neighbors"]["share"] == 0.5
+    assert half.provenance["borrowed"] == {"rows": 4}
+
+
+def test_a_share_by_looks_is_mixed_too(tmp_path: Path) -> None:
+    """A quarter of a's row is four fifths of d and a fifth of b."""
+    path = save_similarity(tmp_path / "similarity.safetensors")
+    b, d = CLASSIFIER.rows("bd")
+
+    alone = borrow_for(tmp_path, "ae-wtn")
+    mixed = borrow_for(tmp_path, "ae-wtn", similarity=path, neighbors=NeighborSettings(share=0.25))
+
+    lent = 0.2 * alone.weight[b] + 0.8 * alone.weight[d]
+    torch.testing.assert_close(mixed.weight[0], 0.75 * alone.weight[0] + 0.25 * lent)
+
+
+@pytest.mark.parametrize("method", ["faster-rcnn", "lsda"])
+def test_a_method_that_borrows_all_mixes_nothing(tmp_path: Path, method: str) -> None:
+    """A share would have no effect where a class has no row of its own."""
+    with pytest.raises(ConfigError, match=f"under {method} a class without boxes has no row"):
+        borrow_for(tmp_path, method, neighbors=NeighborSettings(share=0.5))
+
+
+def test_zsd_cannot_be_mixed(tmp_path: Path) -> None:
+    """Its rows are those of the classifier."""
+    with pytest.raises(ConfigError, match="zsd borrows nothing"):
+        borrow_for(tmp_path, "zsd", neighbors=NeighborSettings(share=0.5))
+
+
+def test_a_seen_class_keeps_its_bias_in_another_file(tmp_path: Path) -> None:
+    """The same rows from another file make the same head, also with a bias for each class."""
+    save_checkpoint(tmp_path / "checkpoint.safetensors", "ae-wtn", bias="per-class")
+    same = save_classifier(tmp_path / "same.safetensors", classifier_rows(), "abcdefg")
+
+    own = export(tmp_path / "checkpoint.safetensors")
+    other = export(tmp_path / "checkpoint.safetensors", classifier=same)
+
+    assert len(set(own.bias[CLASSIFIER.rows("bdf")].tolist())) > 1
+    torch.testing.assert_close(other.bias, own.bias)
+    torch.testing.assert_close(other.weight, own.weight)
 
 
 @pytest.mark.parametrize("method", ["wtn", "ae-wtn"])

@@ -21,6 +21,10 @@ class ClassRows(NamedTuple):
     weight: Tensor
     bias: Tensor
 
+    def of(self, places: list[int]) -> "ClassRows":
+        """Return some of them."""
+        return ClassRows(self.weight[places], self.bias[places])
+
 
 class ClassRowSource(NamedTuple):
     """What a head learns from.

@@ -10,7 +10,8 @@ from pipelines.artifacts import ClassifierWeights, DetectorCheckpoint
 from pipelines.class_similarity import ClassSimilarity
 from pipelines.config import NeighborSettings
 from pipelines.errors import MismatchError
-from pipelines.models.borrowing import borrow, borrows
+from pipelines.models.borrowing import borrow, borrows, may_borrow
+from pipelines.models.heads.base import ClassRows
 from pipelines.vocabulary import Vocabulary
 
 ROWS = torch.tensor([[10.0, 0.0], [2.0, 0.5], [0.0, 1.0], [0.0, 4.0], [3.0, 3.0]])
@@ -54,11 +55,42 @@ def test_each_method_has_its_number_of_neighbours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "does"), [("faster-rcnn", True), ("lsda", True), ("zsd", False), ("wtn", False)]
+    ("method", "does", "may"),
+    [
+        ("faster-rcnn", True, False),
+        ("lsda", True, False),
+        ("zsd", False, False),
+        ("wtn", False, True),
+        ("ae-wtn-cosine", False, True),
+    ],
 )
-def test_which_methods_borrow(method: str, does: bool) -> None:
-    """A transfer network and ZSD make every row from the classifier's."""
+def test_which_methods_borrow(method: str, does: bool, may: bool) -> None:
+    """A transfer network and ZSD make every row from the classifier's; the former can mix them."""
     assert borrows(trained(method)) is does
+    assert may_borrow(trained(method)) is may
+
+
+def test_a_share_of_each_novel_row_is_borrowed() -> None:
+    """v = 0.75 own + 0.25 lent for b (from a) and d (from c); seen classes keep their own."""
+    one = NeighborSettings(count=1, share=0.25)
+    own = ClassRows(torch.arange(10.0).view(5, 2), torch.arange(5.0))
+    lent = ClassRows(torch.tensor([[8.0, 0.0], [0.0, 8.0], [4.0, 4.0]]), torch.tensor([0.0, 1, 2]))
+
+    mixed = borrow(trained("ae-wtn"), CLASSIFIER, one).blend(own, lent)
+
+    assert torch.equal(mixed.weight[1], torch.tensor([0.75 * 2 + 1, 0.75 * 3 + 1]))
+    assert torch.equal(mixed.weight[3], torch.tensor([0.75 * 6 + 2, 0.75 * 7]))
+    assert torch.equal(mixed.bias, torch.tensor([0, 0.75 + 0.5, 2, 0.75 * 3, 4]))
+    assert torch.equal(mixed.weight[[0, 2, 4]], own.weight[[0, 2, 4]])
+
+
+def test_a_transfer_network_borrows_from_five() -> None:
+    """Here all three; without a share, rows stay as they are."""
+    found = borrow(trained("ae-wtn"), CLASSIFIER)
+    own = ClassRows(torch.arange(10.0).view(5, 2), torch.arange(5.0))
+
+    assert found.neighbors.count == 5
+    assert torch.equal(found.blend(own, own.of([0, 2, 4])).weight, own.weight)
 
 
 def test_a_setting_does_not_change_the_number_of_neighbours() -> None:
