@@ -71,7 +71,7 @@ def test_which_methods_borrow(method: str, does: bool, may: bool) -> None:
 
 
 def test_a_share_of_each_novel_row_is_borrowed() -> None:
-    """v = 0.75 own + 0.25 lent for b (from a) and d (from c); seen classes keep their own."""
+    """A row is 0.75 own + 0.25 lent for b (from a) and d (from c); seen classes keep their own."""
     one = NeighborSettings(count=1, share=0.25)
     own = ClassRows(torch.arange(10.0).view(5, 2), torch.arange(5.0))
     lent = ClassRows(torch.tensor([[8.0, 0.0], [0.0, 8.0], [4.0, 4.0]]), torch.tensor([0.0, 1, 2]))
