@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pipelines.config import NeighborSettings
+from pipelines.config import NeighborSettings, OptimizerSettings
 from pipelines.errors import ConfigError, did_you_mean
 
 Assignments = dict[str, Any]
@@ -74,7 +74,10 @@ def _head(method: str, **settings: Any) -> Assignments:  # noqa: ANN401 - any se
     return {"head.method": method} | {f"head.{key}": value for key, value in settings.items()}
 
 
-_WEIGHT_DECAY_5X = {"optimizer.transfer_weight_decay": 0.5}  # five times the release's 0.1
+_WEIGHT_DECAY_5X = {
+    "optimizer.transfer_weight_decay": 5 * OptimizerSettings().transfer_weight_decay
+}
+_THREE_TENTHS = NeighborSettings(share=0.3)  # chosen on seed 0 of shapes and tin200
 _ALL_NEIGHBORS_BY_WEIGHTS = NeighborSettings(weights="softmax")
 
 FASTER_RCNN = Variant("faster-rcnn-nn", "Faster R-CNN (NN)", _head("faster-rcnn"))
@@ -148,8 +151,15 @@ def _longer(variant: Variant, length: float) -> Variant:
 
 
 def _spread(variant: Variant) -> Variant:
-    named = _with(variant, f"spread{WIDE_SPREAD:g}", f"row lengths spread {WIDE_SPREAD:g} times")
+    words = f"row lengths spread {WIDE_SPREAD:g} times more"
+    named = _with(variant, f"spread{WIDE_SPREAD:g}", words)
     return replace(named, row_spread=WIDE_SPREAD)
+
+
+def _mixed(variant: Variant) -> Variant:
+    """Return the same detector with rows of novel classes mixed with those of their neighbours."""
+    named = _with(variant, "neighbors", "novel rows mixed with five neighbours")
+    return replace(named, trained_as=variant.name, neighbors=_THREE_TENTHS)
 
 
 def _from_one(variant: Variant) -> Variant:
@@ -191,6 +201,8 @@ BEYOND = (
         AE_WTN.settings | {"detector.normalize_features": True},
     ),
     COSINE,
+    _mixed(AE_WTN),
+    _mixed(COSINE),
 )
 
 
