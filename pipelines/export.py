@@ -100,11 +100,10 @@ def export_head(
     borrowing = _borrow(trained, rows, sources, checkpoint)
     full = head_of(trained, rows, borrowing)
     chosen = choose_rows(classes, full.vocabulary, full.groups)
-    borrowed: dict[str, int] = {}
+    borrowed = _count_rules(borrowing, rows.vocabulary, chosen, sources) if borrowing else {}
     facts: dict[str, object] = {"method": method}
-    if borrowing:
-        borrowed = _count_rules(borrowing, rows.vocabulary, chosen, sources)
-        facts |= {"borrowed": borrowed, "neighbors": borrowing.neighbors.model_dump()}
+    if borrowing and borrowed:
+        facts |= {"borrowed": borrowed, "neighbors": borrowing.settings_of(borrowed)}
     parents += [parent(role, path) for role, path in sources.files.items()]
     head = replace(full.subset(chosen), provenance=provenance_of(*parents, **facts))
     head.save(output)
@@ -140,15 +139,15 @@ def _refuse_to_lend(
 ) -> None:
     """Raise ConfigError if neighbours, or the share of them, would have no effect."""
     method = trained.config["head"]["method"]
-    if borrows(trained) and share is not None:
-        raise ConfigError(
-            f"a share is given, but under {method} a class without boxes has no row of its own "
-            "to mix with",
-            where=checkpoint,
-            mend="Leave --neighbor-share out.",
-        )
-    mixes = share is not None and may_borrow(trained)
-    if is_given and not borrows(trained) and not mixes:
+    if borrows(trained):
+        if share is not None:
+            raise ConfigError(
+                f"a share is given, but under {method} a class without boxes has no row of its "
+                "own to mix with",
+                where=checkpoint,
+                mend="Leave --neighbor-share out.",
+            )
+    elif is_given and (share is None or not may_borrow(trained)):
         say = "Say how much with --neighbor-share, or leave" if may_borrow(trained) else "Leave"
         raise ConfigError(
             f"neighbours are given, but {method} borrows nothing: it makes the row of every "

@@ -149,13 +149,6 @@ def read_header_of(
             where=path,
             mend=f"Make one with: {made_by}",
         )
-    if header.get("format_version") != FORMAT_VERSION:
-        raise ArtifactError(
-            f"format version {header.get('format_version')} is not known (this is version "
-            f"{FORMAT_VERSION})",
-            where=path,
-            mend="Install the version of wtn-cli that wrote it, or make the file again.",
-        )
     expect_keys(path, header, keys, made_by)
     return header
 
@@ -173,7 +166,7 @@ def read_header(path: Path) -> dict[str, Any]:
     """Return an artifact's header without its tensors, plus ``shapes`` {name: list of int}.
 
     Raises:
-        ArtifactError: If the file is not an artifact of this program.
+        ArtifactError: If the file is not an artifact of this program, or of another version.
     """
     with opened(path, "numpy") as file:
         metadata = file.metadata() or {}
@@ -183,6 +176,7 @@ def read_header(path: Path) -> dict[str, Any]:
                 where=path,
                 mend="Other checkpoints become one with: wtn extract-weights SOURCE -o FILE",
             )
+        _expect_version(path, metadata.get("format_version"))
         shapes = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - not a mapping
     return {key: _from_header(path, key, text) for key, text in metadata.items()} | {
         "shapes": shapes
@@ -199,7 +193,9 @@ def vocabulary_from_json(path: Path, record: Mapping[str, list[str]]) -> Vocabul
     try:
         return Vocabulary(tuple(record["ids"]), tuple(record["names"]))
     except (DatasetError, KeyError, TypeError) as error:
-        raise ArtifactError(f"bad vocabulary: {error}", where=path) from error
+        raise ArtifactError(
+            f"bad vocabulary: {error}", where=path, mend="Make the file again."
+        ) from error
 
 
 def required_tensor(path: Path, tensors: "Mapping[str, Tensor]", name: str) -> "Tensor":
@@ -241,6 +237,15 @@ def opened(path: Path, framework: Literal["pt", "numpy"] = "pt") -> Iterator[Any
             where=path,
             mend="The file is truncated or of another kind; copy or make it again.",
         ) from error
+
+
+def _expect_version(path: Path, version: str | None) -> None:
+    if version != FORMAT_VERSION:
+        raise ArtifactError(
+            f"format version {version} is not known (this is version {FORMAT_VERSION})",
+            where=path,
+            mend="Install the version of wtn-cli that wrote it, or make the file again.",
+        )
 
 
 def _from_header(path: Path, key: str, text: str) -> Any:  # noqa: ANN401 - JSON

@@ -11,7 +11,7 @@ from pipelines.errors import ConfigError
 from wtn_cli import console
 from wtn_cli.options import AsJson, Classes
 
-NEIGHBORS = "What classes without boxes borrow (transfer networks: only with --neighbor-share)"
+NEIGHBORS = "What classes without boxes borrow"
 
 Checkpoint = Annotated[
     Path, typer.Argument(metavar="CHECKPOINT", help="A detector made by: wtn train")
@@ -33,9 +33,8 @@ Neighbors = Annotated[
 NeighborShare = Annotated[
     float | None,
     typer.Option(
-        min=0,
-        max=1,
-        help="How much of a transferred row is borrowed, such as 0.3 [default: nothing].",
+        help="How much of a row is borrowed, above 0 to 1, such as 0.3. Transfer networks only, "
+        "which borrow nothing without it.",
         rich_help_panel=NEIGHBORS,
     ),
 ]
@@ -152,9 +151,10 @@ def _settings(given: dict[str, Any]) -> NeighborSettings | None:
     """Return the settings of the flags that were given, or None if none was."""
     if given["temperature"] is not None and not math.isfinite(given["temperature"]):
         raise ConfigError("--temperature must be a finite number")
-    if given["share"] is not None and not given["share"] > 0:
+    if given["share"] is not None and not 0 < given["share"] <= 1:
         raise ConfigError(
-            "--neighbor-share must be above 0", mend="Leave it out to borrow nothing."
+            f"--neighbor-share must be above 0 and at most 1, not {given['share']:g}",
+            mend="Leave it out to borrow nothing.",
         )
     chosen = {key: value for key, value in given.items() if value is not None}
     return NeighborSettings(**chosen) if chosen else None

@@ -7,9 +7,9 @@ row. A class that is seen itself borrows from nobody else.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -31,17 +31,29 @@ class Borrowing:
     Args:
         shares: ``[C, S]`` what each class takes from each seen class; every row sums to 1.
         judged_by: The rule for each of the C classes.
-        neighbors: The settings, with the number of neighbours that the method takes by default.
+        neighbors: How classifier rows are compared, with the number of neighbours that the method
+            takes by default, and the share of a row that is borrowed.
+        image_lenders: How many seen classes lend to one that is judged by images; None means all.
     """
 
     shares: Tensor
     judged_by: tuple[JudgedBy, ...]
     neighbors: NeighborSettings
+    image_lenders: int | None
 
     def counts(self, rows: Iterable[int]) -> dict[str, int]:
         """Return by how many of some classes each rule was used, itself aside."""
         used = Counter(self.judged_by[row] for row in rows)
         return {rule: count for rule, count in used.items() if rule != "itself"}
+
+    def settings_of(self, rules: Collection[str]) -> dict[str, Any]:
+        """Return the settings that have an effect where some rules are used, as JSON values."""
+        names = {"share"} if self.neighbors.share is not None else set()
+        if "rows" in rules:
+            names |= {"count", "metric", "rows", "weights"}
+            names |= {"temperature"} if self.neighbors.weights == "softmax" else set()
+        by_images = {"count": self.image_lenders} if "images" in rules else {}
+        return by_images | self.neighbors.model_dump(include=names)
 
     def blend(self, own: ClassRows, lent: ClassRows) -> ClassRows:
         """Mix rows ``[C, R]`` that classes have of their own with seen rows ``[S, R]`` they borrow.
@@ -49,10 +61,12 @@ class Borrowing:
         ``v_j = (1 - b) v_j + b sum_i a_ji v_i`` with b the share of the settings; seen classes, and
         all classes where there is no such share, keep their own.
         """
-        part = self.neighbors.share or 0.0
-        shares = torch.tensor([0.0 if by == "itself" else part for by in self.judged_by])
-        weight = torch.lerp(own.weight, self.shares @ lent.weight, shares[:, None])
-        return ClassRows(weight, torch.lerp(own.bias, self.shares @ lent.bias, shares))
+        share = self.neighbors.share
+        if share is None:
+            return own
+        parts = torch.tensor([0.0 if rule == "itself" else share for rule in self.judged_by])
+        weight = torch.lerp(own.weight, self.shares @ lent.weight, parts[:, None])
+        return ClassRows(weight, torch.lerp(own.bias, self.shares @ lent.bias, parts))
 
 
 def borrows(trained: DetectorCheckpoint) -> bool:
@@ -93,9 +107,9 @@ def borrow(
     seen_rows = torch.tensor(trained.classifier.vocabulary.rows(partition.seen))
     shares = neighbor_shares(classifier.weight, seen_rows, trained.classifier.weight, rule)
     judged_by: list[JudgedBy] = ["rows"] * len(ids)
+    image_lenders = settings.count if settings else None
     if similarity is not None:
-        count = settings.count if settings else None
-        by_images = _visual_shares(similarity, ids, partition.seen, count)
+        by_images = _visual_shares(similarity, ids, partition.seen, image_lenders)
         for row in by_images.sum(dim=1).nonzero().flatten().tolist():
             shares[row], judged_by[row] = by_images[row], "images"
     lenders = {class_id: (class_id,) for class_id in ids if class_id in column}
@@ -104,7 +118,7 @@ def borrow(
         shares[row] = 0
         shares[row, [column[neighbor] for neighbor in neighbors]] = 1 / len(neighbors)
         judged_by[row] = "itself" if class_id in column else "table"
-    return Borrowing(shares, tuple(judged_by), rule)
+    return Borrowing(shares, tuple(judged_by), rule, image_lenders)
 
 
 def _with_count(settings: NeighborSettings, trained: DetectorCheckpoint) -> NeighborSettings:

@@ -303,6 +303,8 @@ def test_a_similarity_shares_by_looks(tmp_path: Path) -> None:
     torch.testing.assert_close(head.bias[0], 0.2 * head.bias[b] + 0.8 * head.bias[d])
     torch.testing.assert_close(one.weight[0], one.weight[d])
     assert head.provenance["borrowed"] == {"images": 4}
+    assert head.provenance["neighbors"] == {"count": None}
+    assert one.provenance["neighbors"] == {"count": 1}
 
 
 def test_a_class_without_images_needs_leave_to_use_the_proxy(tmp_path: Path) -> None:
@@ -317,6 +319,16 @@ def test_a_class_without_images_needs_leave_to_use_the_proxy(tmp_path: Path) -> 
 
     assert few.provenance["borrowed"] == {"images": 2}
     assert softmax.provenance["borrowed"] == {"images": 2, "rows": 2}
+    assert softmax.provenance["neighbors"] == {
+        "count": None, "metric": "cosine", "rows": "raw", "weights": "softmax", "temperature": 1.0,
+    }  # fmt: skip
+
+
+def test_a_head_where_nobody_borrows_records_no_neighbours(tmp_path: Path) -> None:
+    """Seen classes have rows of their own."""
+    seen = borrow_for(tmp_path, classes="seen", neighbors=NeighborSettings(count=2))
+
+    assert seen.provenance.keys() == {"tool", "parents", "method"}
 
 
 @pytest.mark.parametrize(
@@ -349,8 +361,10 @@ def test_a_transferred_row_is_mixed_with_those_of_its_neighbours(tmp_path: Path)
     mean = alone.weight[seen].mean(dim=0)
     torch.testing.assert_close(half.weight[novel], 0.5 * alone.weight[novel] + 0.5 * mean)
     assert torch.equal(half.weight[seen], alone.weight[seen])
-    assert half.provenance["neighbors"]["share"] == 0.5
     assert half.provenance["borrowed"] == {"rows": 4}
+    assert half.provenance["neighbors"] == {
+        "count": 3, "metric": "cosine", "rows": "raw", "weights": "uniform", "share": 0.5,
+    }  # fmt: skip
 
 
 def test_a_share_by_looks_is_mixed_too(tmp_path: Path) -> None:
@@ -363,6 +377,7 @@ def test_a_share_by_looks_is_mixed_too(tmp_path: Path) -> None:
 
     lent = 0.2 * alone.weight[b] + 0.8 * alone.weight[d]
     torch.testing.assert_close(mixed.weight[0], 0.75 * alone.weight[0] + 0.25 * lent)
+    assert mixed.provenance["neighbors"] == {"count": None, "share": 0.25}
 
 
 @pytest.mark.parametrize("method", ["faster-rcnn", "lsda"])

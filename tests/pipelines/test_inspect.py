@@ -1,10 +1,13 @@
 """Tests for pipelines.inspect: an artifact tells what it is and what it was made from."""
 
 import hashlib
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from pipelines.errors import ArtifactError
 from pipelines.inspect import inspect_artifact
@@ -65,3 +68,54 @@ def test_a_foreign_file_is_refused(world: SimpleNamespace) -> None:
 
     assert error.value.where == str(world.state_dict)
     assert "wtn extract-weights" in str(error.value.mend)
+
+
+def with_header(path: Path, **fields: object) -> Path:
+    """Write an artifact of two classes, some fields of its header replaced; None leaves one out."""
+    header = {"format_version": "1", "vocabulary": {"ids": ["a", "b"], "names": ["A", "B"]}}
+    given = {key: value for key, value in (header | fields).items() if value is not None}
+    texts = {key: v if isinstance(v, str) else json.dumps(v) for key, v in given.items()}
+    save_file({"weight": torch.zeros(2, 3)}, path, {"format": "wtn.detection-head", **texts})
+    return path
+
+
+PARENT = {"role": "boxes", "path": "b.csv", "sha256": "0" * 64}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"format_version": "2"}, "format version 2 is not known"),
+        ({"format_version": None}, "format version None is not known"),
+        ({"vocabulary": {"ids": ["a", "b"], "names": ["A"]}}, "2 class ids but 1 names"),
+        ({"vocabulary": ["a", "b"]}, "bad vocabulary"),
+        ({"vocabulary": {"ids": ["a"]}}, "bad vocabulary: 'names'"),
+        ({"groups": 3}, "its groups are not a list"),
+        ({"groups": [["seen"]]}, "its groups are not a list"),
+        ({"hierarchy": {"LabelName": "root"}}, "its hierarchy is not of nested objects"),
+        ({"hierarchy": {"Subcategory": ["a"]}}, "its hierarchy is not of nested objects"),
+        ({"hierarchy": 7}, "its hierarchy is not of nested objects"),
+        ({"provenance": [PARENT]}, "its provenance is not an object"),
+        ({"provenance": {"parents": json.dumps(PARENT)}}, "parents in its provenance are not a"),
+        ({"provenance": {"parents": ["boxes"]}}, "a parent in its provenance lacks one of role"),
+        ({"provenance": {"parents": [{**PARENT, "path": None}]}}, "a parent in its provenance"),
+        (
+            {"provenance": {"parents": [{**PARENT, "provenance": {"parents": [{}]}}]}},
+            "a parent in its provenance",
+        ),
+        ({"provenance": {"parents": [{**PARENT, "provenance": "x"}]}}, "provenance is not an obj"),
+    ],
+    ids=str,
+)
+def test_a_malformed_header_is_refused(
+    fields: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    """Whatever a header holds, the error names the file, the field and what to do."""
+    assert inspect_artifact(with_header(tmp_path / "good")).class_ids == ["a", "b"]
+    bad = with_header(tmp_path / "bad", **fields)
+
+    with pytest.raises(ArtifactError, match=message) as error:
+        inspect_artifact(bad)
+
+    assert error.value.where == str(bad)
+    assert error.value.mend

@@ -96,3 +96,55 @@ def test_neighbours_are_refused_where_nothing_is_borrowed(
     assert run.returncode == 2
     assert "ae-wtn borrows nothing" in run.stderr
     assert not (tmp_path / "h").exists()
+    assert "Say how much with --neighbor-share" in run.stderr
+
+
+@pytest.mark.parametrize("share", [0, -0.1, "nan", "inf", 2])
+def test_a_share_is_a_part(share: object, tmp_path: Path, wtn: Run) -> None:
+    """What is no share of a row is bad usage, before anything is read."""
+    run = wtn("export-head", tmp_path / "none", "-o", tmp_path / "h", "--neighbor-share", share)
+
+    assert run.returncode == 2
+    assert "--neighbor-share must be above 0 and at most 1" in run.stderr
+
+
+def test_a_share_is_refused_where_all_is_borrowed(faster_rcnn: Path, wtn: Run) -> None:
+    """Faster R-CNN has no row of its own for a class without boxes."""
+    run = wtn("export-head", faster_rcnn, "-o", faster_rcnn.parent / "h", "--neighbor-share", 0.3)
+
+    assert run.returncode == 2
+    assert "under faster-rcnn a class without boxes has no row of its own" in run.stderr
+    assert "Leave --neighbor-share out" in run.stderr
+    assert not (faster_rcnn.parent / "h").exists()
+
+
+def test_a_share_is_refused_where_no_row_can_be_mixed(
+    settings_toml: Path, tmp_path: Path, wtn: Run
+) -> None:
+    """ZSD compares features with the classifier's own rows."""
+    wtn("train", "--config", settings_toml, "--method", "zsd", "-o", tmp_path / "run")
+    checkpoint = tmp_path / "run" / "checkpoint.safetensors"
+
+    run = wtn("export-head", checkpoint, "-o", tmp_path / "h", "--neighbor-share", 0.3)
+
+    assert run.returncode == 2
+    assert "zsd borrows nothing" in run.stderr
+    assert "Leave the options about neighbours out" in run.stderr
+
+
+def test_a_head_tells_the_share_that_was_borrowed(
+    artifacts: SimpleNamespace, tmp_path: Path, wtn: Run
+) -> None:
+    """``wtn inspect`` shows what AE-WTN's rows were mixed with, as the export did."""
+    head = tmp_path / "head.safetensors"
+
+    exported = wtn("export-head", artifacts.checkpoint, "-o", head, "--neighbor-share", 0.3)
+    shown = wtn("inspect", head, "--json")
+
+    assert exported.returncode == 0, exported.stderr
+    assert "3 by rows" in exported.stdout
+    made = json.loads(shown.stdout)["made"]
+    assert (made["method"], made["borrowed"]) == ("ae-wtn", {"rows": 3})
+    assert made["neighbors"] == {
+        "count": 5, "metric": "cosine", "rows": "raw", "weights": "uniform", "share": 0.3,
+    }  # fmt: skip

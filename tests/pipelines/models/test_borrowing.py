@@ -123,6 +123,24 @@ def test_a_table_wins_over_rows() -> None:
     assert found.counts(NOVEL) == {"rows": 1, "table": 1}
 
 
+@pytest.mark.parametrize(
+    ("rules", "used"),
+    [
+        (["table"], {"share"}),
+        (["images"], {"share", "count"}),
+        (["table", "rows"], {"share", "count", "metric", "rows", "weights", "temperature"}),
+    ],
+)
+def test_the_settings_of_a_rule_are_those_that_it_uses(rules: list[str], used: set[str]) -> None:
+    """A table has no metric, and images have no weights; the share is for all."""
+    softmax = NeighborSettings(weights="softmax", share=0.3)
+    found = borrow(trained("ae-wtn"), CLASSIFIER, softmax)
+    uniform = borrow(trained(), CLASSIFIER)
+
+    assert found.settings_of(rules).keys() == used
+    assert uniform.settings_of(rules).keys() == used - {"share", "temperature"}
+
+
 def test_images_share_in_proportion() -> None:
     """a_ji = sv(j, i) / sum over the seen classes: all of them, or the k most similar."""
     everything = borrow(trained("lsda"), CLASSIFIER, similarity=similarity())
