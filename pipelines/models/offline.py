@@ -43,25 +43,26 @@ def head_of(
         borrowing: What each class borrows from each seen class; None leaves it to the method.
     """
     head, partition = restore_class_head(trained), trained.partition
-    own_rows = head.detection_rows()
+    learned = head.detection_rows()
     rows = head.class_rows(classifier.weight, borrowing.shares if borrowing else None)
     if borrowing:
-        rows = borrowing.blend(rows, own_rows.of(trained.detection.rows(partition.seen)))
+        rows = borrowing.blend(rows, learned.of(trained.detection.rows(partition.seen)))
     weight, bias = (part.clone() for part in rows)
     known = [class_id for class_id in partition.seen if class_id in classifier.vocabulary]
-    at, of = classifier.vocabulary.rows(known), trained.detection.rows(known)
-    bias[at] = own_rows.bias[of]
+    at, seen = classifier.vocabulary.rows(known), learned.of(trained.detection.rows(known))
+    bias[at] = seen.bias
     if classifier is trained.classifier:
-        weight[at] = own_rows.weight[of]
+        weight[at] = seen.weight
     others = [class_id for class_id in partition.other if class_id not in classifier.vocabulary]
-    own = trained.detection.rows(others)
+    places = trained.detection.rows(others)
+    other = learned.of(places)
     vocabulary = Vocabulary(
         classifier.vocabulary.ids + tuple(others),
-        classifier.vocabulary.names + trained.detection.subset(own).names,
+        classifier.vocabulary.names + trained.detection.subset(places).names,
     )
     return DetectionHead(
-        weight=torch.cat([weight, own_rows.weight[own]]),
-        bias=torch.cat([bias, own_rows.bias[own]]),
+        weight=torch.cat([weight, other.weight]),
+        bias=torch.cat([bias, other.bias]),
         box_weight=trained.model[f"{BOX_LAYER}weight"],
         box_bias=trained.model[f"{BOX_LAYER}bias"],
         vocabulary=vocabulary,
