@@ -4,20 +4,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-import numpy as np
-
+from pipelines.errors import RunError
 from pipelines.study import paper
 from pipelines.study.activations import ActivationNorms, activation_norms
 from pipelines.study.neighborhoods import NeighborOverlap, by_chance, overlap_of
 from pipelines.study.plots import Curve, draw_curves, draw_norms, draw_overlaps, draw_table
-from pipelines.study.records import RowResult
+from pipelines.study.records import FailedRow, RowResult, all_failed
 from pipelines.study.runs import Row
 from pipelines.study.studies import LOSS, SAMPLED, Study
 from pipelines.study.tables import Metric, Table, TableRow
+from pipelines.study.workers import in_words
 from pipelines.study.worlds import NOVEL_AP50, NOVEL_AR50, SEEN_AP50
 
+FoundT = TypeVar("FoundT")
 VariantRows = Sequence[Row]  # of one variant, in the order of the seeds; at least one
 DETECTION = (
     Metric(SEEN_AP50, "seen AP50", "paper, OI-500"),
@@ -44,82 +45,136 @@ class Findings:
     Args:
         table: Its rows.
         details: Of each row by name, as JSON values; each seed tells ``seconds`` of its training
-            and its ``machine``, which is empty where it is not known.
+            and the ``machine`` that trained it, which is empty where it is not known.
         draw: Writes its picture, a PNG file; needs matplotlib.
+        failed: Finished rows whose figures cannot be told.
         note: What to know about its figures beside the paper's.
     """
 
     table: Table
     details: Mapping[str, Any]
     draw: Callable[[Path], None]
+    failed: tuple[FailedRow, ...] = ()
     note: str | None = None
 
 
+@dataclass(frozen=True)
+class _Measured(Generic[FoundT]):
+    """A row, what was measured on it, and what the details tell of that and of its training."""
+
+    row: Row
+    found: FoundT
+    told: Mapping[str, Any]
+
+
+_Group = Sequence[_Measured[FoundT]]  # of one variant, in the order of the seeds; at least one
+
+
 def find(study: Study, groups: Sequence[VariantRows]) -> Findings:
-    """Gather what the finished rows of a study hold.
+    """Gather what the finished rows of a study hold; a row that fails stops no other.
 
     Args:
         study: What is asked.
         groups: The finished rows, those of each variant together.
+
+    Raises:
+        RunError: If all rows fail.
     """
     if study.kind == "norms":
-        return _find_norms(study, groups)
+        return _find_norms(study, *_measure(groups, _norms_of))
     if study.kind == "overlaps":
-        return _find_overlaps(study, groups)
-    return _find_detection(study, groups)
+        return _find_overlaps(study, *_measure(groups, _overlap_of))
+    return _find_detection(study, *_measure(groups, _result_of))
 
 
-def _find_detection(study: Study, groups: Sequence[VariantRows]) -> Findings:
-    results = [[result for row in rows if (result := row.result())] for rows in groups]
+def _measure(
+    groups: Sequence[VariantRows], measure: Callable[[Row], _Measured[FoundT]]
+) -> tuple[list[_Group[FoundT]], tuple[FailedRow, ...]]:
+    """Return the groups with what was measured, without rows and groups that failed, and these."""
+    kept, failed = [], []
+    for rows in groups:
+        group = []
+        for row in rows:
+            try:
+                group.append(measure(row))
+            except Exception as error:  # whatever it is, the other rows can go on
+                failed.append(FailedRow(row.variant.name, row.seed, in_words(error)))
+        kept.append(group)
+    if not any(kept):
+        raise all_failed(failed, groups[0][0].folder)
+    return [group for group in kept if group], tuple(failed)
+
+
+def _result_of(row: Row) -> _Measured[RowResult]:
+    result = row.result()
+    if result is None:
+        raise RunError(
+            "its files have changed since it was measured",
+            where=row.folder / row.variant.name,
+            mend="The same command measures it again.",
+        )
+    told = {
+        "metrics": dict(result.metrics),
+        "loss_classifier": result.loss_classifier,
+        "evaluated_on": dict(result.machine),
+    }
+    return _Measured(row, result, _training(row, result.seconds) | told)
+
+
+def _norms_of(row: Row) -> _Measured[ActivationNorms]:
+    norms = activation_norms(row.checkpoint)
+    return _Measured(row, norms, _training(row, row.log().seconds) | norms.figures())
+
+
+def _overlap_of(row: Row) -> _Measured[NeighborOverlap]:
+    overlap = overlap_of(row.checkpoint)
+    return _Measured(row, overlap, _training(row, row.log().seconds) | overlap.as_dict())
+
+
+def _training(row: Row, seconds: float) -> dict[str, Any]:
+    return {"seconds": seconds, "machine": dict(row.training_record().machine)}
+
+
+def _find_detection(
+    study: Study, groups: Sequence[_Group[RowResult]], failed: tuple[FailedRow, ...]
+) -> Findings:
     table_rows = []
-    for rows, found in zip(groups, results, strict=True):
-        values = {m.name: tuple(r.metrics[m.name] for r in found) for m in DETECTION}
-        values[LOSS] = tuple(r.loss_classifier for r in found)
-        table_rows.append(_table_row(study, rows, values))
+    for group in groups:
+        values = {m.name: tuple(one.found.metrics[m.name] for one in group) for m in DETECTION}
+        values[LOSS] = tuple(one.found.loss_classifier for one in group)
+        table_rows.append(_table_row(study, group, values))
     table = Table(study.name, (*DETECTION, TRAINING_LOSS), tuple(table_rows))
     draw = partial(draw_table, Table(study.name, DETECTION, table.rows))
     if study.kind == "lengths":
-        draw = partial(draw_curves, _curves(groups, table), DETECTION[:2], logarithmic=True)
-    seeds = [[_as_json(result) for result in found] for found in results]
-    return Findings(table, _details(groups, seeds), draw)
-
-
-def _as_json(result: RowResult) -> dict[str, Any]:
-    return {
-        "metrics": dict(result.metrics),
-        "loss_classifier": result.loss_classifier,
-        "seconds": result.seconds,
-        "machine": dict(result.machine),
-    }
+        draw = partial(draw_curves, _curves(groups, table), DETECTION[:2])
+    return Findings(table, _details(groups), draw, failed)
 
 
 def _table_row(
-    study: Study, rows: VariantRows, values: Mapping[str, tuple[float, ...]]
+    study: Study, group: _Group[Any], values: Mapping[str, tuple[float, ...]]
 ) -> TableRow:
-    variant = rows[0].variant
+    variant = group[0].row.variant
     return TableRow(variant.name, variant.title, values, study.paper.get(variant.name, {}))
 
 
-def _details(
-    groups: Sequence[VariantRows], seeds: Sequence[Sequence[Mapping[str, Any]]]
-) -> dict[str, Any]:
+def _details(groups: Sequence[_Group[Any]]) -> dict[str, Any]:
     """Return what sets each variant apart, and the figures of each of its seeds."""
     return {
-        rows[0].variant.name: {
-            "changes": rows[0].variant.changes(),
-            "seeds": [{"seed": r.seed, **figures} for r, figures in zip(rows, found, strict=True)],
+        group[0].row.variant.name: {
+            "changes": group[0].row.variant.changes(),
+            "seeds": [{"seed": one.row.seed, **one.told} for one in group],
         }
-        for rows, found in zip(groups, seeds, strict=True)
+        for group in groups
     }
 
 
-def _curves(groups: Sequence[VariantRows], table: Table) -> list[Curve]:
+def _curves(groups: Sequence[_Group[RowResult]], table: Table) -> list[Curve]:
     """Return a curve for each method, along the iterations of its rows."""
     by_method: dict[str, list[tuple[int, TableRow]]] = {}
-    for rows, table_row in zip(groups, table.rows, strict=True):
-        iterations = rows[0].settings().schedule.iterations
-        method = rows[0].variant.settings["head.method"]
-        by_method.setdefault(method, []).append((iterations, table_row))
+    for group, table_row in zip(groups, table.rows, strict=True):
+        row = group[0].row
+        point = row.settings().schedule.iterations, table_row
+        by_method.setdefault(row.variant.settings["head.method"], []).append(point)
     curves = []
     for points in by_method.values():
         points.sort(key=lambda point: point[0])
@@ -133,53 +188,45 @@ def _curves(groups: Sequence[VariantRows], table: Table) -> list[Curve]:
     return curves
 
 
-def _find_norms(study: Study, groups: Sequence[VariantRows]) -> Findings:
-    norms = [[activation_norms(row.checkpoint) for row in rows] for rows in groups]
-    figures = [[one.figures() for one in found] for found in norms]
-    seeds = [
-        [_training(row) | figure for row, figure in zip(rows, found, strict=True)]
-        for rows, found in zip(groups, figures, strict=True)
-    ]
+def _find_norms(
+    study: Study,
+    groups: Sequence[_Group[ActivationNorms]],
+    failed: tuple[FailedRow, ...],
+) -> Findings:
     table_rows = [
-        _table_row(study, rows, {m.name: tuple(f[m.name] for f in found) for m in NORMS})
-        for rows, found in zip(groups, figures, strict=True)
+        _table_row(study, group, {m.name: tuple(one.told[m.name] for one in group) for m in NORMS})
+        for group in groups
     ]
-    pooled = {
-        rows[0].variant.title: ActivationNorms(
-            np.concatenate([one.seen for one in found]),
-            np.concatenate([one.novel for one in found]),
-        )
-        for rows, found in zip(groups, norms, strict=True)
-    }
+    norms = {group[0].row.variant.title: [one.found for one in group] for group in groups}
     table = Table(study.name, NORMS, tuple(table_rows))
-    return Findings(table, _details(groups, seeds), partial(draw_norms, pooled))
+    return Findings(table, _details(groups), partial(draw_norms, norms), failed)
 
 
-def _find_overlaps(study: Study, groups: Sequence[VariantRows]) -> Findings:
-    overlaps = [[overlap_of(row.checkpoint) for row in rows] for rows in groups]
-    neighbors = overlaps[0][0].neighbors
+def _find_overlaps(
+    study: Study,
+    groups: Sequence[_Group[NeighborOverlap]],
+    failed: tuple[FailedRow, ...],
+) -> Findings:
+    neighbors = groups[0][0].found.neighbors
     place = neighbors.index(min(paper.FIGURE4_NEIGHBORS, neighbors[-1]))
     shown = sorted({0, place // 2, place, len(neighbors) - 1})
     metrics = [Metric(f"k{neighbors[i]}", f"of {neighbors[i]} nearest", decimals=1) for i in shown]
     metrics.append(Metric(SAMPLED, f"of {neighbors[place]} nearest, 20 classes"))
     table_rows = []
-    for rows, found in zip(groups, overlaps, strict=True):
+    for group in groups:
+        found = [one.found for one in group]
         values = {f"k{neighbors[i]}": tuple(float(o.mean[i]) for o in found) for i in shown}
         values[SAMPLED] = tuple(float(o.sampled_mean[place]) for o in found)
-        table_rows.append(_table_row(study, rows, values))
+        table_rows.append(_table_row(study, group, values))
     means = {
-        rows[0].variant.title: NeighborOverlap.mean_of(found)
-        for rows, found in zip(groups, overlaps, strict=True)
+        group[0].row.variant.title: NeighborOverlap.mean_of([one.found for one in group])
+        for group in groups
     }
-    names = [rows[0].variant for rows in groups]
+    names = [group[0].row.variant for group in groups]
     in_text = {v.title: paper.FIGURE4[v.name] for v in names if v.name in paper.FIGURE4}
     table = Table(study.name, tuple(metrics), tuple(table_rows))
-    seeds = [
-        [_training(row) | overlap.as_dict() for row, overlap in zip(rows, found, strict=True)]
-        for rows, found in zip(groups, overlaps, strict=True)
-    ]
     draw = partial(draw_overlaps, means, paper=in_text)
-    return Findings(table, _details(groups, seeds), draw, _about_overlaps(means, place))
+    return Findings(table, _details(groups), draw, failed, _about_overlaps(means, place))
 
 
 def _about_overlaps(means: Mapping[str, NeighborOverlap], place: int) -> str:
@@ -193,7 +240,3 @@ def _about_overlaps(means: Mapping[str, NeighborOverlap], place: int) -> str:
         f"{overlap.by_chance[place]:.1f} of {overlap.neighbors[place]} neighbours; of the paper's "
         f"{paper.FIGURE4_CLASSES}, {kept:.1f} of {paper.FIGURE4_NEIGHBORS}."
     )
-
-
-def _training(row: Row) -> dict[str, Any]:
-    return {"seconds": row.log().seconds, "machine": dict(row.training_record().machine)}

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -25,10 +24,9 @@ from pipelines.models.neighbors import similarities
 
 NEIGHBORS = (*range(10, 101, 10), 200, 500)  # the paper shows a curve; its text gives k = 100 only
 SAMPLED_CLASSES = 20  # paper
+_SAMPLE_SEED = 0
 _STANDARD_ERRORS = 1.96  # to either side hold 95 % of a normal distribution
 _ELEMENTS_PER_CHUNK = 1 << 23  # of [B, C]
-
-RowMetric = Literal["cosine", "l2"]
 
 
 @dataclass(frozen=True)
@@ -38,18 +36,16 @@ class NeighborOverlap:
     Args:
         neighbors: The n values of k, ascending.
         counts: ``[C, n]``, of each class; not whole where it is a mean over trainings.
-        seed: Draws the 20 classes.
     """
 
     neighbors: tuple[int, ...]
     counts: FloatArray
-    seed: int = 0
 
     @classmethod
     def mean_of(cls, overlaps: "Sequence[NeighborOverlap]") -> "NeighborOverlap":
         """Average trainings of the same classes, class by class."""
         counts = np.mean([overlap.counts for overlap in overlaps], axis=0)
-        return cls(overlaps[0].neighbors, counts, overlaps[0].seed)
+        return cls(overlaps[0].neighbors, counts)
 
     @cached_property
     def mean(self) -> FloatArray:
@@ -71,7 +67,8 @@ class NeighborOverlap:
     def sampled_mean(self) -> FloatArray:
         """The mean over 20 random classes as in the paper, ``[n]``; over all if there are fewer."""
         size = min(SAMPLED_CLASSES, len(self.counts))
-        chosen = np.random.default_rng(self.seed).choice(len(self.counts), size, replace=False)
+        random = np.random.default_rng(_SAMPLE_SEED)
+        chosen = random.choice(len(self.counts), size, replace=False)
         return np.asarray(self.counts[chosen].mean(axis=0))
 
     @cached_property
@@ -97,20 +94,11 @@ def by_chance(neighbors: int, num_classes: int) -> float:
 
 
 @torch.inference_mode()
-def overlap_of(
-    checkpoint: Path,
-    *,
-    neighbors: Sequence[int] = NEIGHBORS,
-    metric: RowMetric = "cosine",
-    seed: int = 0,
-) -> NeighborOverlap:
+def overlap_of(checkpoint: Path) -> NeighborOverlap:
     """Compare the raw classifier rows of a checkpoint with the detector rows made from them.
 
     Args:
         checkpoint: Of any method; all C classes are taken from ``class_rows``, as novel ones are.
-        neighbors: Values of k.
-        metric: What near means, in both spaces; the paper does not say.
-        seed: Draws the 20 classes.
 
     Raises:
         ArtifactError: If the checkpoint is bad.
@@ -118,40 +106,35 @@ def overlap_of(
     trained = DetectorCheckpoint.load(checkpoint)
     rows = trained.classifier.weight
     transferred = restore_class_head(trained).class_rows(rows).weight
-    return neighbor_overlap(rows, transferred, neighbors=neighbors, metric=metric, seed=seed)
+    return neighbor_overlap(rows, transferred)
 
 
 def neighbor_overlap(
-    rows: Tensor,
-    transferred: Tensor,
-    *,
-    neighbors: Sequence[int] = NEIGHBORS,
-    metric: RowMetric = "cosine",
-    seed: int = 0,
+    rows: Tensor, transferred: Tensor, neighbors: Sequence[int] = NEIGHBORS
 ) -> NeighborOverlap:
     """Count ``|NN_k(W, c) & NN_k(V, c)|`` for every class c.
+
+    Near means a small angle; the paper does not say what it means there.
 
     Args:
         rows: W, ``[C, d]``.
         transferred: V, ``[C, R]``.
         neighbors: Values of k. From C - 1 on all classes are neighbours and stay so: such values
             are left out, unless there are no others.
-        metric: What near means, in both spaces.
-        seed: Draws the 20 classes.
     """
     ks = sorted({k for k in neighbors if k < len(rows) - 1}) or [len(rows) - 1]
     per_chunk = max(_ELEMENTS_PER_CHUNK // len(rows), 1)
     parts = []
     for chunk in torch.split(torch.arange(len(rows)), per_chunk):
-        before = _nearest(rows, chunk, ks[-1], metric)
-        after = _nearest(transferred, chunk, ks[-1], metric)
+        before = _nearest(rows, chunk, ks[-1])
+        after = _nearest(transferred, chunk, ks[-1])
         parts.append(_common(before, after, len(rows), ks))
-    return NeighborOverlap(tuple(ks), torch.cat(parts).double().numpy(), seed)
+    return NeighborOverlap(tuple(ks), torch.cat(parts).double().numpy())
 
 
-def _nearest(rows: Tensor, chunk: Tensor, count: int, metric: RowMetric) -> Tensor:
+def _nearest(rows: Tensor, chunk: Tensor, count: int) -> Tensor:
     """Return the classes nearest to those of a chunk, ``[B, count]``, the nearest first."""
-    similarity = similarities(rows[chunk], rows, metric)  # [B, C]
+    similarity = similarities(rows[chunk], rows, "cosine")  # [B, C]
     similarity[torch.arange(len(chunk)), chunk] = -torch.inf
     return similarity.topk(count, dim=1).indices
 

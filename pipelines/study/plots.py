@@ -29,16 +29,17 @@ _MARKERS = "oDs^vPX"
 _LINES = ("-", "--", "-.", ":")
 _GREY = "#666666"
 _SHOWN_NEIGHBORS = (10, 20, 50, 100, 200, 500)  # ticks that leave room for each other
+_HALF_BOXES = 0.3  # the boxes of a group's seeds reach about so far to either side of its place
 _HALF_BAND = 0.16  # of a table's row, between its outermost metrics
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One method's figures along an axis, such as the iterations of training.
+    """One method's figures over the iterations of training.
 
     Args:
         title: Of the method.
-        positions: Along the axis, ascending.
+        positions: Iterations, ascending.
         values: By metric, for each position one figure a seed; none where it was not measured.
     """
 
@@ -74,22 +75,13 @@ def draw_table(table: Table, path: Path) -> None:
         _key_below(figure, panels[0], "mean and standard deviation over seeds", len(table.metrics))
 
 
-def draw_curves(
-    curves: Sequence[Curve],
-    metrics: Sequence[Metric],
-    path: Path,
-    *,
-    xlabel: str = "iterations",
-    logarithmic: bool = False,
-) -> None:
+def draw_curves(curves: Sequence[Curve], metrics: Sequence[Metric], path: Path) -> None:
     """Draw the means of methods with bands of one standard deviation, one panel a metric.
 
     Args:
         curves: At most as many as there are colours, 7.
         metrics: The panels.
         path: A PNG file.
-        xlabel: What the positions are.
-        logarithmic: Space the positions by their ratios.
     """
     require_matplotlib()
     with figure_file(path, (0.6 + 3.7 * len(metrics), 4.2)) as figure:
@@ -100,10 +92,9 @@ def draw_curves(
                 mean = np.array([summary.mean for summary in summaries])
                 spread = np.nan_to_num([summary.deviation for summary in summaries])
                 _band(axes, place, curve.title, curve.positions, mean, spread)
-            axes.set(title=metric.title, xlabel=xlabel)
+            axes.set(title=metric.title, xlabel="iterations")
             axes.grid(alpha=0.3, linewidth=0.5)
-            if logarithmic:
-                _space_by_ratio(axes, sorted({x for curve in curves for x in curve.positions}))
+            _space_by_ratio(axes, sorted({x for curve in curves for x in curve.positions}))
         panels[0].set_ylabel("percent")
         title = "mean, and one standard deviation over seeds to either side"
         _key_below(figure, panels[0], title, min(len(curves), 2 * len(metrics)))
@@ -146,14 +137,15 @@ def draw_overlaps(
         _key_below(figure, axes, title, len(overlaps))
 
 
-def draw_norms(norms: Mapping[str, ActivationNorms], path: Path) -> None:
-    """Draw the norms of hidden activations as boxes, one panel a method, seen beside novel.
+def draw_norms(norms: Mapping[str, Sequence[ActivationNorms]], path: Path) -> None:
+    """Draw the norms of hidden activations, one panel a method, one box a seed, seen beside novel.
 
     A box holds the middle half of the classes and its line the median; whiskers reach 1.5 times
-    the box's height, and classes beyond them are dots.
+    the box's height, and classes beyond them are dots. Means and variances over classes stand
+    below, each as its mean over seeds.
 
     Args:
-        norms: By title of the method.
+        norms: By title of the method, of each seed.
         path: A PNG file.
     """
     require_matplotlib()
@@ -217,17 +209,22 @@ def _mark_paper(axes: "Axes", titles: Sequence[str], paper: Mapping[str, float])
         )
 
 
-def _draw_boxes(axes: "Axes", norms: ActivationNorms) -> None:
+def _draw_boxes(axes: "Axes", norms: Sequence[ActivationNorms]) -> None:
     """Draw the norms of seen and of novel classes, and write mean and variance below."""
-    labels, figures = [], norms.figures()
-    for place, (group, values) in enumerate(vars(norms).items()):
-        colour = COLOURS[group]
+    labels, figures = [], [of_seed.figures() for of_seed in norms]
+    offsets = (np.arange(len(norms)) - (len(norms) - 1) / 2) * _HALF_BOXES * 2 / len(norms)
+    for place, group in enumerate(("seen", "novel")):
+        values, colour = [vars(of_seed)[group] for of_seed in norms], COLOURS[group]
         style: dict[str, Any] = {
             f"{part}props": {"color": colour} for part in ("box", "median", "whisker", "cap")
         }
         beyond = {"marker": ".", "markersize": 3, "markeredgecolor": colour}
-        axes.boxplot(values, positions=[place], widths=0.5, flierprops=beyond, **style)
-        mean, variance = figures[f"mean_{group}"], figures[f"variance_{group}"]
+        width = 1.6 * _HALF_BOXES / len(norms)
+        axes.boxplot(values, positions=place + offsets, widths=width, flierprops=beyond, **style)
+        mean, variance = (
+            Summary.of(of_seed[f"{figure}_{group}"] for of_seed in figures).mean
+            for figure in ("mean", "variance")
+        )
         labels.append(f"{group}\nmean {mean:.3g}\nvariance {variance:.3g}")
     axes.set_xticks(range(len(labels)), labels)
     axes.set_xlim(-0.6, len(labels) - 0.4)

@@ -2,12 +2,13 @@
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipelines.config import ScheduleSettings
+from pipelines.errors import ArtifactError, RunError
 from pipelines.storage import atomic_path
 
 # Raise them with every change after which the same settings and files train another detector, or
@@ -49,8 +50,23 @@ class TrainingRecord:
         machine: That trained it; empty if it is not known.
     """
 
-    revision: int = 1  # the first trainings named none
+    revision: int = 0  # of none that is known
     machine: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FailedRow:
+    """A row that has no result.
+
+    Args:
+        row: Its name.
+        seed: Of its training.
+        error: What went wrong.
+    """
+
+    row: str
+    seed: int
+    error: str
 
 
 @dataclass(frozen=True)
@@ -67,8 +83,25 @@ class TrainingLog:
 
 
 def read_log(path: Path, schedule: ScheduleSettings) -> TrainingLog:
-    """Read the metrics of a training that has ended, one JSON object a line."""
-    records = [json.loads(line) for line in path.read_text().splitlines()]
+    """Read the metrics of a training that has ended, one JSON object a line.
+
+    Raises:
+        ArtifactError: If the file is lost or broken, or does not reach the end of the training.
+    """
+    try:
+        records = [json.loads(line) for line in path.read_text().splitlines()]
+        if records[-1]["iteration"] == schedule.iterations:
+            return _course(records, schedule)
+    except (OSError, ValueError, LookupError, TypeError, ArithmeticError):
+        pass  # all of them mean the same to the user
+    raise ArtifactError(
+        f"this is no whole log of {schedule.iterations} iterations",
+        where=path,
+        mend="Delete its folder: the same command then trains it again.",
+    )
+
+
+def _course(records: Sequence[Mapping[str, Any]], schedule: ScheduleSettings) -> TrainingLog:
     last = [0, *(record["iteration"] for record in records)]
     steps = [after - before for before, after in itertools.pairwise(last)]
     seconds = sum(
@@ -89,3 +122,13 @@ def write_json(path: Path, tree: Mapping[str, Any]) -> None:
     """Write a record as a whole."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(tree, indent=1))
+
+
+def all_failed(failed: Sequence[FailedRow], where: Path) -> RunError:
+    """Return the error for a study none of whose rows has a result."""
+    first = failed[0]
+    return RunError(
+        f"all {len(failed)} rows failed; {first.row} with seed {first.seed}: {first.error}",
+        where=where,
+        mend="Once this is mended, the same command takes them up again.",
+    )

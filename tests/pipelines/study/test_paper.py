@@ -8,8 +8,11 @@ from pipelines.study.worlds import METRICS
 
 @pytest.mark.parametrize("table", ["TABLE1", "TABLE2", "TABLE3"])
 def test_every_variant_has_its_row_of_the_paper(table: str) -> None:
-    """The figures are found by the names of the variants, so none may be missing or left over."""
-    names = [variant.name for variant in getattr(variants, table)]
+    """The figures are found by the names of the variants, so none may be missing or left over.
+
+    LSDA's visual transfer is one row there, which looks at images; its proxy has none.
+    """
+    names = [v.name for v in getattr(variants, table) if v.name != "lsda-visual-weights"]
 
     assert list(getattr(paper, table)) == names
 

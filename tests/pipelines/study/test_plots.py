@@ -2,13 +2,16 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from pipelines.errors import ConfigError
+from pipelines.study import plots
 from pipelines.study.activations import ActivationNorms
 from pipelines.study.neighborhoods import NeighborOverlap
 from pipelines.study.plots import Curve, draw_curves, draw_norms, draw_overlaps, draw_table
@@ -38,7 +41,7 @@ DRAWINGS: dict[str, Drawing] = {
     "table": lambda path: draw_table(table({}, seen=(1.0, 2.0)), path),
     "curves": lambda path: draw_curves([CURVE], [SEEN], path),
     "overlaps": lambda path: draw_overlaps({"A": overlap(0.5)}, path),
-    "norms": lambda path: draw_norms({"A": NORMS}, path),
+    "norms": lambda path: draw_norms({"A": [NORMS]}, path),
 }
 
 
@@ -83,7 +86,7 @@ def test_each_method_has_a_curve_and_each_metric_a_panel(tmp_path: Path) -> None
     one, two = tmp_path / "one.png", tmp_path / "two.png"
 
     draw_curves([CURVE], [SEEN], one)
-    draw_curves([CURVE, CURVE], [SEEN, NOVEL], two, logarithmic=True)
+    draw_curves([CURVE, CURVE], [SEEN, NOVEL], two)
 
     assert FIRST in colours(one)
     assert SECOND not in colours(one)
@@ -107,6 +110,24 @@ def test_norms_are_drawn_for_both_groups(tmp_path: Path) -> None:
     """Seen is blue and novel red, whatever the number of methods."""
     path = tmp_path / "norms.png"
 
-    draw_norms({"GroupNorm": NORMS, "BatchNorm": NORMS}, path)
+    draw_norms({"GroupNorm": [NORMS], "BatchNorm": [NORMS, NORMS]}, path)
 
     assert {BLUE, RED} <= colours(path)
+
+
+def test_norms_have_a_box_for_each_seed_and_the_tables_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seeds of variance 0 have a mean variance of 0, however far apart; pooled it would not be."""
+    apart = [ActivationNorms(np.full(3, x), np.full(4, 2 * x)) for x in (1.0, 3.0)]
+    figure = Figure()
+    monkeypatch.setattr(plots, "figure_file", lambda *_: nullcontext(figure))
+
+    draw_norms({"A": apart}, tmp_path / "norms.png")
+
+    (axes,) = figure.axes
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert labels == ["seen\nmean 2\nvariance 0", "novel\nmean 4\nvariance 0"]
+    ends = [np.asarray(line.get_xdata()) for line in axes.lines]
+    whiskers = sorted({float(x[0]) for x in ends if len(x) == 2 and x[0] == x[1]})
+    assert whiskers == pytest.approx([-0.15, 0.15, 0.85, 1.15])

@@ -1,0 +1,70 @@
+"""Tests for pipelines.study.records."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from pipelines.config import ScheduleSettings
+from pipelines.errors import ArtifactError
+from pipelines.study.records import FailedRow, TrainingRecord, all_failed, read_log
+
+SCHEDULE = ScheduleSettings(iterations=180, batch_size=4, warmup_iterations=0, steps=())
+COURSE = [(1, 8, 9), (100, 4, 9), (170, 2, 9), (176, 8, 1), (180, 4, 2)]
+
+
+def log(path: Path, course: Sequence[tuple[int, float, float]]) -> Path:
+    """Write the metrics of a training: iteration, images a second, classification loss."""
+    records = [
+        {"iteration": i, "images_per_second": speed, "losses": {"loss_classifier": loss}}
+        for i, speed, loss in course
+    ]
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path
+
+
+def test_seconds_are_those_of_all_images(tmp_path: Path) -> None:
+    """Steps 1, 99, 70, 6, 4 of four images: 0.5 + 99 + 140 + 3 + 4 seconds."""
+    assert read_log(log(tmp_path / "m", COURSE), SCHEDULE).seconds == pytest.approx(246.5)
+
+
+def test_the_loss_is_that_of_the_last_eighteenth(tmp_path: Path) -> None:
+    """Of 180 iterations those after 170: six steps at 1 and four at 2."""
+    assert read_log(log(tmp_path / "m", COURSE), SCHEDULE).loss_classifier == pytest.approx(1.4)
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "{}\n", "\xff", "[]\n"])
+def test_a_log_that_is_no_log_is_refused(tmp_path: Path, text: str | None) -> None:
+    """Lost, empty, cut within a line, without its keys, not UTF-8: told how to mend."""
+    path = tmp_path / "metrics.jsonl"
+    if text is not None:
+        path.write_bytes(text.encode("latin-1"))
+
+    with pytest.raises(ArtifactError, match="no whole log of 180 iterations") as raised:
+        read_log(path, SCHEDULE)
+
+    assert raised.value.where == str(path)
+    assert "trains it again" in str(raised.value.mend)
+
+
+@pytest.mark.parametrize("course", [COURSE[:-1], [(180, 0, 1)]])
+def test_a_log_that_is_cut_or_impossible_is_refused(
+    tmp_path: Path, course: Sequence[tuple[int, float, float]]
+) -> None:
+    """Its last eighteenth would be that of another training; 0 images a second last for ever."""
+    with pytest.raises(ArtifactError, match="no whole log"):
+        read_log(log(tmp_path / "m", course), SCHEDULE)
+
+
+def test_a_training_without_a_record_has_no_revision() -> None:
+    """Nothing is known of what trained it, so it is of no version that there was."""
+    assert TrainingRecord() == TrainingRecord(revision=0, machine={})
+
+
+def test_the_first_of_all_failures_is_told(tmp_path: Path) -> None:
+    """One reason is enough to start with."""
+    error = all_failed([FailedRow("a", 1, "broken"), FailedRow("b", 0, "lost")], tmp_path)
+
+    assert error.what == "all 2 rows failed; a with seed 1: broken"
+    assert error.where == str(tmp_path)
