@@ -51,7 +51,9 @@ Size = Annotated[
     ),
 ]
 Seeds = Annotated[int, typer.Option(min=1, help="Trainings of each row, with seeds from 0.")]
-Methods = Annotated[str | None, typer.Option(metavar="A,B", help="Only these rows of the study.")]
+Methods = Annotated[
+    str | None, typer.Option(metavar="A,B", help="Only these rows, in files named after them.")
+]
 Iterations = Annotated[
     int | None,
     typer.Option(min=10, help="Of each training (1000; --size paper: 14000; open-images: 180000)."),
@@ -90,8 +92,9 @@ def study(
 ) -> None:
     """Train, export and evaluate every row of a study, and set them beside the paper's figures.
 
-    What is finished is not done again, so the same command goes on after Ctrl-C or a failure. A row
-    that fails stops no other; the exit code is then 1.
+    What is finished is not done again, so after Ctrl-C or a failure the same command does the rest;
+    a training that had not ended starts again from its first iteration. A row that fails stops no
+    other; the exit code is then 1.
 
     Example: `wtn study table1 --world shapes --seeds 3`
     """
@@ -99,7 +102,7 @@ def study(
     from pipelines.study.study import run_study  # imports torch, so only when it runs
 
     source = _source(world, data, words, scale, size, iterations)
-    chosen = [row.strip() for row in methods.split(",")] if methods else []
+    chosen = _rows(methods)
     if dry_run:
         plan = plan_study(name, source, output, seeds=range(seeds), methods=chosen)
         console.emit_json(plan.as_dict()) if as_json else show_plan(plan)
@@ -124,6 +127,14 @@ def study(
             f"{len(report.failed)} rows failed: {names}",
             mend="The same command takes them up again.",
         )
+
+
+def _rows(methods: str | None) -> list[str]:
+    """Return the names of the rows that were chosen; none stand for all of the study."""
+    rows = [row for part in (methods or "").split(",") if (row := part.strip())]
+    if methods is not None and not rows:
+        raise ConfigError("--methods names no row", mend="Leave it out for all rows of the study.")
+    return rows
 
 
 def _source(

@@ -11,23 +11,9 @@ from typing import Any
 from pipelines.errors import ConfigError
 from pipelines.storage import atomic_path
 from pipelines.study.findings import Findings
+from pipelines.study.records import FailedRow
 from pipelines.study.scope import Scope
 from pipelines.study.tables import Summary, Table
-
-
-@dataclass(frozen=True)
-class FailedRow:
-    """A row that has no result.
-
-    Args:
-        row: Its name.
-        seed: Of its training.
-        error: What went wrong.
-    """
-
-    row: str
-    seed: int
-    error: str
 
 
 @dataclass(frozen=True)
@@ -111,11 +97,24 @@ class StudyReport:
         ]
 
 
+def report_files(scope: Scope) -> dict[str, Path]:
+    """Return where the report of a study goes, by ending.
+
+    If only some rows were asked for, the files are named after them, so that a table of all rows
+    stays as it is.
+    """
+    served = {variant.name for variant in scope.variants}
+    rows = [v.name for v in scope.study.variants if v.name in served | scope.left_out.keys()]
+    chosen = [",".join(rows)] if len(rows) < len(scope.study.variants) else []
+    stem = "-".join([scope.study.name, *chosen])
+    return {end: scope.folder / f"{stem}.{end}" for end in ("json", "md", "png")}
+
+
 def write_outputs(
     scope: Scope, findings: Findings, failed: tuple[FailedRow, ...], record: Mapping[str, Any]
 ) -> StudyReport:
     """Write the three files of a study into the folder of its world, and return the report."""
-    paths = {end: scope.folder / f"{scope.study.name}.{end}" for end in ("json", "md", "png")}
+    paths = report_files(scope)
     note = None
     try:
         findings.draw(paths["png"])
@@ -128,7 +127,7 @@ def write_outputs(
         world=scope.source.name,
         table=findings.table,
         details=findings.details,
-        failed=failed,
+        failed=(*failed, *findings.failed),
         left_out=scope.left_out,
         record=record,
         files=tuple(paths.values()),

@@ -3,19 +3,24 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from pipelines.benchmarks.machine import available_cpus
 from pipelines.devices import resolve_device
-from pipelines.errors import Interrupted, RunError
+from pipelines.errors import Interrupted
 from pipelines.storage import refuse_unwritable
 from pipelines.study.findings import find
+from pipelines.study.locks import locked
 from pipelines.study.machine import describe_machine
-from pipelines.study.outputs import FailedRow, StudyReport, write_outputs
+from pipelines.study.outputs import StudyReport, report_files, write_outputs
+from pipelines.study.records import FailedRow, all_failed
 from pipelines.study.runs import Row, measure_row, train_row
 from pipelines.study.scope import Scope, by_training, scope_of
 from pipelines.study.workers import Outcome, Slot, Task, in_words, run_tasks
 from pipelines.study.worlds import Progress, World, WorldSource, refuse_missing
+
+WAITS = "waits for another study"
 
 
 @dataclass(frozen=True)
@@ -47,8 +52,9 @@ class PrepareWorld:
         return f"world of seed {self.seed}" if self.source.seeded else "world"
 
     def run(self, device: str, on_progress: Progress) -> World:
-        """Make what is missing."""
-        return self.source.prepare(self.folder, self.seed, device, on_progress)
+        """Make what is missing, once no other study does."""
+        with locked(self.folder, partial(on_progress, WAITS, 0, 1)):
+            return self.source.prepare(self.folder, self.seed, device, on_progress)
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,15 @@ class RunTraining:
         return f"{self.rows[0].variant.training}, seed {self.rows[0].seed}"
 
     def run(self, device: str, on_progress: Progress) -> dict[str, str]:
-        """Do what has not been done; return what went wrong with single rows, by their names."""
+        """Do what neither this study nor another has done, once no other is at it.
+
+        Returns:
+            What went wrong with single rows, by their names.
+        """
+        with locked(self.rows[0].checkpoint.parent, partial(on_progress, WAITS, 0, 1)):
+            return self._run(device, on_progress)
+
+    def _run(self, device: str, on_progress: Progress) -> dict[str, str]:
         pending = [row for row in self.rows if row.result() is None or not self.evaluates]
         if pending:
             train_row(pending[0], device, on_progress)
@@ -94,14 +108,17 @@ def run_study(
     """Train, export and evaluate every row with every seed, and set them beside the paper's.
 
     What is finished is not done again: a row that has a result under these settings, a checkpoint
-    at the end of its training, a world that is drawn. A row that fails stops no other.
+    at the end of its training, a world that is drawn. A training that was interrupted starts again
+    from its first iteration. A row that fails stops no other. Studies with one output may run at
+    the same time: each waits for what another is making, and uses it.
 
     Args:
         name: Of the study, see :mod:`pipelines.study.studies`.
         source: Of the world.
         output: Folder of all studies; rows that two studies share are in it once.
         seeds: Of the trainings, and of a world that is drawn.
-        methods: Names of rows; all of the study if there are none.
+        methods: Names of rows; all of the study if there are none. A report of chosen rows has
+            files of its own.
         jobs: Trainings side by side, which share the processors and take the devices in turn; by
             default one a processor, or one a GPU.
         devices: ``auto``, ``cpu``, ``cuda:1``, ...
@@ -113,11 +130,11 @@ def run_study(
         DatasetError: If the user has yet to bring files of the world; lists all.
         OSError: If the output can hold no file.
         RunError: If no row has a result.
-        Interrupted: On Ctrl-C; what is finished is kept.
+        Interrupted: On Ctrl-C; rows and trainings that are finished are kept.
     """
     scope = scope_of(name, source, output, seeds, methods)
     refuse_missing(source)
-    refuse_unwritable([scope.folder / f"{name}.json"])
+    refuse_unwritable(report_files(scope).values())
     started = time.perf_counter()
     slots = share_out(devices, jobs, len(seeds) * len(by_training(scope.rows(scope.seeds[0]))))
     try:
@@ -126,7 +143,8 @@ def run_study(
         raise Interrupted(
             "the study was stopped",
             where=scope.folder,
-            mend="What is finished is kept; the same command goes on from there.",
+            mend="What is finished is kept, and the same command does the rest; a training that "
+            "had not ended starts again from its first iteration.",
         ) from interrupt
     return _report(scope, failed, command, time.perf_counter() - started, slots)
 
@@ -216,12 +234,7 @@ def _report(
     groups = [[row for row in kept if row.variant.name == v.name] for v in scope.variants]
     finished = [group for group in groups if group]
     if not finished:
-        first = failed[0]
-        raise RunError(
-            f"all {len(failed)} rows failed; {first.row} with seed {first.seed}: {first.error}",
-            where=scope.folder,
-            mend="Once this is mended, the same command takes them up again.",
-        )
+        raise all_failed(failed, scope.folder)
     machine = describe_machine(slots[0].device)
     record = {
         "command": command,

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 import torch
 
 from pipelines.errors import Interrupted, WTNError
 from pipelines.study.worlds import Progress
 
-_SECONDS_TO_END = 60.0  # a training that is stopped saves its checkpoint first
+_SECONDS_TO_END = 10.0  # in which a process that is stopped removes its half-written files
 
 
 class Task(Protocol):
@@ -177,12 +177,17 @@ def _serve(connection: Connection, slot: Slot) -> None:
     Ctrl-C reaches all processes of a terminal; the one that dealt the tasks ends the others.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _leave)
     torch.set_num_threads(slot.threads)
-    with contextlib.suppress(KeyboardInterrupt, Interrupted, EOFError, BrokenPipeError):
+    with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
             task: Task = connection.recv()
             outcome = _attempt(
                 task, slot.device, lambda phase, done, total: connection.send((phase, done, total))
             )
             connection.send(outcome)
+
+
+def _leave(signal_number: int, frame: object) -> NoReturn:
+    """End as one does, but without the checkpoint that a training saves on a KeyboardInterrupt."""
+    raise SystemExit

@@ -42,7 +42,7 @@ def test_a_study_from_flags_to_files(wtn: Wtn, tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     assert "What WTN+ adds (the paper's Table 2); the world shapes, 1 seed" in ended.stdout
     assert "52.87" in ended.stdout
-    assert str(tmp_path / "shapes/table2.md") in ended.stdout
+    assert str(tmp_path / "shapes/table2-wtn.md") in ended.stdout
     assert "study table2 1/1" in ended.stderr
     assert json.loads(again.stdout)["rows"]["wtn"]["seeds"][0]["seed"] == 0
     (tmp_path / "shapes/seed-0/wtn/result.json").unlink()
@@ -112,7 +112,7 @@ def test_the_plan_of_the_paper(wtn: Wtn, tmp_path: Path) -> None:
 
 def test_the_plan_of_a_drawn_world_of_the_papers_size(wtn: Wtn, tmp_path: Path) -> None:
     """About an hour a row, in a folder of its own; heads score 5160 classes with 2048 features."""
-    ended = wtn("study", "table1", "--size", "paper", "--methods", "wtn+,lsda", "--dry-run",
+    ended = wtn("study", "table1", "--size", "paper", "--methods", "wtn+, lsda,", "--dry-run",
                 "--json", "-o", tmp_path)  # fmt: skip
 
     plan = json.loads(ended.stdout)
@@ -128,6 +128,8 @@ def test_the_plan_of_a_drawn_world_of_the_papers_size(wtn: Wtn, tmp_path: Path) 
     [
         (("tabel1",), "there is no study 'tabel1'"),
         (("table2", "--methods", "wtn,lsda"), "the study has no row 'lsda'"),
+        (("table2", "--methods", ""), "--methods names no row"),
+        (("table2", "--methods", " , "), "--methods names no row"),
         (("table1", "--words", "x.safetensors"), "--words changes nothing in the world shapes"),
         (("table1", "--scale", "2"), "--scale changes nothing in the world shapes"),
         (("table1", "--world", "tin200"), "the world tin200 needs --data"),

@@ -5,6 +5,7 @@ import multiprocessing
 import re
 import shutil
 import sys
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ from pipelines.benchmarks.machine import available_cpus
 from pipelines.data.shapes import ShapesSettings
 from pipelines.errors import ConfigError, DatasetError, Interrupted, RunError
 from pipelines.study import runs
+from pipelines.study.locks import locked
 from pipelines.study.open_images import MADE_BY, OpenImagesSource
 from pipelines.study.outputs import StudyReport
 from pipelines.study.records import RESULT_REVISION
 from pipelines.study.scope import scope_of
 from pipelines.study.shapes import ShapesSource
-from pipelines.study.study import StudyProgress, run_study, share_out
+from pipelines.study.study import WAITS, StudyProgress, run_study, share_out
 from pipelines.study.tin200 import Tin200Source
 
 SIZES = ShapesSettings(
@@ -30,6 +32,7 @@ SIZES = ShapesSettings(
 SOURCE = ShapesSource(4, SIZES)
 ROWS = ("lsda", "lsda-visual-weights", "zsd-words")
 IMAGES = "lsda-visual-images"
+REPORT = f"table1-{','.join(ROWS)}"
 
 
 def study(folder: Path, name: str = "table1", **options: Any) -> StudyReport:  # noqa: ANN401
@@ -63,8 +66,8 @@ def stamps(folder: Path, pattern: str) -> dict[str, int]:
 
 def test_every_row_has_its_figures_beside_the_papers(folder: Path) -> None:
     """The JSON holds every seed, what sets its row apart and where it ran, the Markdown a table."""
-    written = json.loads((folder / "shapes/table1.json").read_text())
-    markdown = (folder / "shapes/table1.md").read_text()
+    written = json.loads((folder / f"shapes/{REPORT}.json").read_text())
+    markdown = (folder / f"shapes/{REPORT}.md").read_text()
 
     assert list(written["rows"]) == list(ROWS)
     row = written["rows"]["zsd-words"]
@@ -79,7 +82,7 @@ def test_every_row_has_its_figures_beside_the_papers(folder: Path) -> None:
     assert "| seeds | minutes to train |" in markdown
     assert re.search(r"^On cpu .*, threads \d+, .* \(3 of 3 rows and seeds\)\.$", markdown, re.M)
     assert "averaged over all classes with boxes; the official release leaves out" in markdown
-    assert (folder / "shapes/table1.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / f"shapes/{REPORT}.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_rows_of_one_training_share_its_checkpoint(folder: Path) -> None:
@@ -137,7 +140,7 @@ def test_the_folder_may_be_named_in_another_way(copy: Path) -> None:
     assert not report.failed
     after = stamps(copy, "*.*")
     assert {path for path in before if after[path] != before[path]} == {
-        f"{copy}/shapes/table1.{end}" for end in ("json", "md", "png")
+        f"{copy}/shapes/{REPORT}.{end}" for end in ("json", "md", "png")
     }
 
 
@@ -208,6 +211,57 @@ def test_a_world_of_other_sizes_is_refused(folder: Path) -> None:
         study(folder, methods=ROWS, source=other)
 
 
+def test_chosen_rows_leave_the_table_of_all_rows(copy: Path) -> None:
+    """Nor is the picture replaced; the report names its own files."""
+    table = copy / "shapes/table1.md"
+    table.write_text("all rows with three seeds")
+
+    report = study(copy, methods=["zsd-words"])
+
+    assert table.read_text() == "all rows with three seeds"
+    assert table.with_stem("table1-zsd-words") in report.files
+
+
+def test_a_training_that_another_study_is_making_is_used(copy: Path, tmp_path: Path) -> None:
+    """It is waited for, and not made once more: two writers would spoil each other's files."""
+    folder, elsewhere = copy / "shapes/seed-0/zsd-words", tmp_path / "elsewhere"
+    (folder / "result.json").unlink()
+    (folder / "checkpoint.safetensors").rename(elsewhere)
+    made = elsewhere.stat().st_mtime_ns
+    waited = []
+
+    def finish(progress: StudyProgress) -> None:
+        if WAITS in progress.running.values() and not waited:
+            waited.append(list(progress.running))
+            elsewhere.rename(folder / "checkpoint.safetensors")
+            other.close()
+
+    with ExitStack() as other:
+        other.enter_context(locked(folder, pytest.fail))
+        report = study(copy, methods=["zsd-words"], on_progress=finish)
+
+    assert waited == [["zsd-words, seed 0"]]
+    assert not report.failed
+    assert (folder / "checkpoint.safetensors").stat().st_mtime_ns == made
+    assert (folder / "result.json").exists()
+
+
+def test_a_world_that_another_study_is_drawing_is_waited_for(copy: Path) -> None:
+    """Two studies that begin together draw one world."""
+    waited = []
+
+    def finish(progress: StudyProgress) -> None:
+        if WAITS in progress.running.values():
+            waited.append(list(progress.running))
+            other.close()
+
+    with ExitStack() as other:
+        other.enter_context(locked(copy / "shapes/seed-0/world", pytest.fail))
+        study(copy, methods=["zsd-words"], on_progress=finish)
+
+    assert waited == [["world of seed 0"]]
+
+
 def test_a_row_that_fails_stops_no_other(copy: Path) -> None:
     """The report names it and says why, and the same call takes it up again."""
     similarity, rows = copy / "shapes/seed-0/world/similarity.safetensors", (ROWS[0], IMAGES)
@@ -218,7 +272,7 @@ def test_a_row_that_fails_stops_no_other(copy: Path) -> None:
     assert [(row.row, row.seed) for row in report.failed] == [(IMAGES, 0)]
     assert str(similarity) in report.failed[0].error
     assert [row.name for row in report.table.rows] == ["lsda"]
-    assert f"Failed: {IMAGES} with seed 0" in (copy / "shapes/table1.md").read_text()
+    assert f"Failed: {IMAGES} with seed 0" in report.markdown()
     similarity.unlink()
     assert study(copy, methods=rows).failed == ()
 
@@ -243,7 +297,7 @@ def test_missing_files_are_one_error(tmp_path: Path) -> None:
 
     assert raised.value.what == "5 of the files of the world open-images are missing"
     for name, command in MADE_BY.items():
-        assert f"{tmp_path / name}: {command}" in str(raised.value.mend)
+        assert f"{tmp_path / name}: {command.format(data=tmp_path)}" in str(raised.value.mend)
     assert not (tmp_path / "out").exists()
 
 
@@ -287,9 +341,10 @@ def test_ctrl_c_ends_all_processes(copy: Path) -> None:
         if any(phase.startswith("train ") for phase in progress.running.values()):
             raise KeyboardInterrupt
 
-    with pytest.raises(Interrupted, match="the study was stopped"):
+    with pytest.raises(Interrupted, match="the study was stopped") as raised:
         study(copy, "table3", jobs=2, on_progress=interrupt)
 
+    assert "a training that had not ended starts again" in str(raised.value.mend)
     assert multiprocessing.active_children() == []
     assert not list((copy / "shapes").glob("table3.*"))
 

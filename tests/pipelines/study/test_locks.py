@@ -1,0 +1,103 @@
+"""Tests for pipelines.study.locks, with a second process that holds the lock."""
+
+import errno
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+import pytest
+
+from pipelines.study.locks import LOCK, locked
+
+HOLD = """
+import sys
+from pathlib import Path
+from pipelines.study.locks import locked
+with locked(Path(sys.argv[1]), lambda: None):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def never() -> None:
+    """Fail: nobody else holds the lock."""
+    pytest.fail("it waits for a lock that nobody holds")
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Return a process that holds the lock of ``tmp_path`` until its standard input ends."""
+    arguments = [sys.executable, "-c", HOLD, str(tmp_path)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(arguments, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL])
+def test_the_lock_waits_for_its_holder_however_that_ends(
+    holder: "subprocess.Popen[str]", tmp_path: Path, ending: signal.Signals
+) -> None:
+    """A process that is killed leaves no lock behind."""
+    waited = []
+
+    def end_the_holder() -> None:
+        waited.append(holder.poll())
+        os.kill(holder.pid, ending)
+
+    with locked(tmp_path, end_the_holder):
+        assert waited == [None]
+        assert holder.wait() == -ending
+
+
+def test_a_free_lock_is_taken_without_waiting(tmp_path: Path) -> None:
+    """Its folder is made, an error in it frees it, and the file that stays means nothing."""
+    folder = tmp_path / "seed-0" / "wtn"
+
+    with pytest.raises(ZeroDivisionError), locked(folder, never):
+        raise ZeroDivisionError
+
+    assert (folder / LOCK).is_file()
+    with locked(folder, never):
+        pass
+
+
+def test_a_process_forked_meanwhile_does_not_keep_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as one that loads images, which shares all open files of its parent."""
+    shared, flock = [], fcntl.flock
+
+    def share(file: TextIO, operation: int) -> None:
+        flock(file, operation)
+        shared.append(os.dup(file.fileno()))
+
+    monkeypatch.setattr(fcntl, "flock", share)
+    with locked(tmp_path, never):
+        assert len(shared) == 1
+
+    with locked(tmp_path, never):
+        pass
+    for descriptor in shared:
+        os.close(descriptor)
+
+
+def test_a_file_system_without_locks_is_used_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some network file systems have none; a study runs there as well."""
+
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+    with locked(tmp_path, never):
+        pass
