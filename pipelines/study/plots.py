@@ -149,7 +149,7 @@ def draw_norms(norms: Mapping[str, Sequence[ActivationNorms]], path: Path) -> No
         path: A PNG file.
     """
     require_matplotlib()
-    with figure_file(path, (1.0 + 2.6 * len(norms), 4.2)) as figure:
+    with figure_file(path, (1.0 + 3.0 * len(norms), 4.2)) as figure:
         panels = figure.subplots(1, len(norms), sharey=True, squeeze=False)[0]
         for axes, (title, found) in zip(panels, norms.items(), strict=True):
             _draw_boxes(axes, found)
