@@ -49,13 +49,18 @@ def show_plan(plan: "StudyPlan") -> None:
         ],
     )
     _show_left_out(plan.left_out)
+    evaluated = (
+        f"; the evaluation of each row on {plan.evaluation_images} images comes on top"
+        if plan.evaluation_images
+        else ""
+    )
     console.show_facts(
         "It takes, about:",
         {
-            "time": f"{plan.hours:.1f} h, one training after the other ({plan.time_basis}); the "
-            f"evaluation of each row on {plan.evaluation_images} images comes on top",
+            "time": f"{plan.hours:.1f} h, one training after the other ({plan.time_basis})"
+            f"{evaluated}",
             "memory": f"{plan.memory_gigabytes:.1f} GB a training ({plan.memory_basis})",
-            "disk": f"{plan.gigabytes:.1f} GB of checkpoints and heads",
+            "disk": f"{plan.gigabytes:.1f} GB of checkpoints{' and heads' if evaluated else ''}",
             "images": f"{plan.train_images} to train on; {plan.image_gigabytes:.1f} GB "
             f"({plan.image_basis})",
         },

@@ -1,17 +1,21 @@
 """The paper's world: 500 classes of Open Images with boxes, and novel ones of two datasets.
 
 The user brings it; every file is made by one command from official files. The settings are the
-defaults of training, which are the paper's and the release's.
+defaults of training, which are the paper's and the release's, and so is the metric: the evaluator
+of the official release (xternalz/AE-WTN), which the paper's figures come from.
 """
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from pipelines.config import Method
 from pipelines.data.index import open_index
 from pipelines.data.presets import OI_57_EVALUATED_IMAGES, OI_500_VALIDATION_IMAGES, VG_200
 from pipelines.evaluate import GroundTruthFiles
+from pipelines.study.paper import TABLE4, TABLE4_IMAGES
 from pipelines.study.worlds import (
     NOVEL_AP50,
     NOVEL_AR50,
@@ -29,20 +33,28 @@ BACKBONE, BACKBONE_FILE = "torchvision:resnet50@IMAGENET1K_V1", "resnet50.pth"
 OI_500_TRAIN, OI_500_VAL = "oi-500/train.safetensors", "oi-500/val.safetensors"
 OI_57_INDEX, VG_200_INDEX = "oi-57.safetensors", "vg-200.safetensors"
 CLASSIFIER, SIMILARITY = "classifier.safetensors", "similarity.safetensors"
+_OI_500 = (
+    "wtn prepare oi-500 --boxes challenge-2018-train-annotations-bbox.csv "
+    "--image-labels challenge-2018-train-annotations-human-imagelabels.csv "
+    "--validation-ids val_sizes.txt --classes challenge-2018-class-descriptions-new.csv "
+    "--hierarchy bbox_labels_600_hierarchy.json --images train -o {data}/oi-500"
+)
 MADE_BY = {
     CLASSIFIER: "wtn extract-weights oidv2-resnet_v1_101.ckpt --classes classes-trainable.txt "
-    "--class-names class-descriptions.csv",
-    OI_500_TRAIN: "wtn prepare oi-500 --images ...",
-    OI_500_VAL: "the same command",
-    OI_57_INDEX: "wtn prepare oi-57 --images ...",
-    VG_200_INDEX: "wtn prepare vg-200 --images ...",
+    f"--class-names class-descriptions.csv -o {{data}}/{CLASSIFIER}",
+    OI_500_TRAIN: _OI_500,
+    OI_500_VAL: _OI_500,
+    OI_57_INDEX: "wtn prepare oi-57 --boxes validation-annotations-bbox.csv "
+    "--image-labels validation-annotations-human-imagelabels-boxable.csv "
+    "--classes novel-class-descriptions.csv --hierarchy bbox_labels_600_hierarchy.json "
+    f"--image-sizes val_600_sizes.txt --images validation -o {{data}}/{OI_57_INDEX}",
+    VG_200_INDEX: "wtn prepare vg-200 --boxes vg-annotations-bbox.csv "
+    "--classes vg-class-descriptions.csv --image-sizes vg_sizes.txt "
+    f"--images VG_100K --images VG_100K_2 -o {{data}}/{VG_200_INDEX}",
 }
+"""What makes each file: files are named as they are published, folders of images as they unpack."""
 _CHALLENGE_IMAGES = 1_743_042  # of the 2018 challenge's training file, validation included
-_IMAGES_A_STEP = 2  # on each GPU (paper: Table 4)
-_MILLISECONDS = {
-    "faster-rcnn": 365, "lsda": 365, "zsd": 365, "wtn": 371, "wtn+": 379, "ae-wtn": 401,
-}  # fmt: skip
-_GIGABYTES = 4.26  # of one GPU with 2 images, AE-WTN (paper: Table 4)
+_TIMED_AS = {"lsda": "faster-rcnn", "zsd": "faster-rcnn", "ae-wtn-cosine": "ae-wtn"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +63,8 @@ class OpenImagesSource:
 
     Args:
         data: Folder that holds the files of ``MADE_BY``; ``resnet50.pth`` in it is the backbone,
-            else torchvision's; ``similarity.safetensors`` is optional.
+            else torchvision's; ``similarity.safetensors`` is optional, and ``wtn similarity`` makes
+            none of the official classifier, whose network it cannot run.
         words: Word vectors of the classifier's classes, made by ``wtn extract-weights``.
         iterations: Training steps of each detector; the schedule keeps its proportions.
     """
@@ -61,6 +74,7 @@ class OpenImagesSource:
     iterations: int = ITERATIONS
     name: str = field(default="open-images", init=False)
     seeded: bool = field(default=False, init=False)
+    notes: Mapping[str, str] = field(default_factory=dict, init=False)
 
     @property
     def lacks(self) -> Mapping[str, str]:
@@ -69,32 +83,38 @@ class OpenImagesSource:
         if self.words is None:
             reasons["words"] = "it needs word vectors of the classes: --words FILE"
         if not (self.data / SIMILARITY).exists():
-            reasons["similarity"] = f"it needs {self.data / SIMILARITY}, made by: wtn similarity"
+            reasons["similarity"] = (
+                f"it needs {self.data / SIMILARITY}, which wtn similarity cannot make: it has no "
+                "ResNet-101 of TF-Slim, the official classifier's network"
+            )
         return reasons
 
     @property
     def cost(self) -> WorldCost:
         """What a plan reckons with, from the paper's Table 4."""
-        seconds = {key: ms / 1000 / _IMAGES_A_STEP for key, ms in _MILLISECONDS.items()}
-        steps = 8 // _IMAGES_A_STEP
+        times = {name: TABLE4[_TIMED_AS.get(name, name)].milliseconds for name in get_args(Method)}
+        gpus, memory = 8 // TABLE4_IMAGES, TABLE4["ae-wtn"].gigabytes
         return WorldCost(
             train_images=_CHALLENGE_IMAGES - OI_500_VALIDATION_IMAGES,
             evaluation_images=OI_500_VALIDATION_IMAGES + OI_57_EVALUATED_IMAGES + VG_200["images"],
             classes=5000,
             width=2048,
             seen=486,
-            seconds_per_image=seconds,
-            time_basis="the paper's Table 4: 365 to 401 ms an iteration of 2 images on each of its "
-            f"4 GPUs, whose model it does not name; one GPU takes {steps} times as long",
-            memory_gigabytes=steps * _GIGABYTES,
-            memory_basis=f"{steps} times the paper's 4.26 GB of GPU memory for 2 images; at most",
+            seconds_per_image={name: ms / 1000 / TABLE4_IMAGES for name, ms in times.items()},
+            time_basis=f"on one GPU, {gpus} times the paper's Table 4: {min(times.values())} to "
+            f"{max(times.values())} ms an iteration of {TABLE4_IMAGES} images on each of {gpus} "
+            "GPUs, whose model it does not name",
+            memory_gigabytes=gpus * memory,
+            memory_basis=f"{gpus} times the paper's {memory} GB of GPU memory for {TABLE4_IMAGES} "
+            "images; at most",
             image_gigabytes=576,
             image_basis="an estimate: 561 GB of Open Images V4 with boxes, 15 GB of Visual Genome",
         )
 
     def missing(self) -> tuple[str, ...]:
         """Return the files that are not in the data folder, each with the command that makes it."""
-        needed = {str(self.data / name): made_by for name, made_by in MADE_BY.items()}
+        data = shlex.quote(str(self.data))
+        needed = {str(self.data / name): by.format(data=data) for name, by in MADE_BY.items()}
         if self.words is not None:
             needed[str(self.words)] = "wtn extract-weights VECTORS --classes ... --class-names ..."
         return tuple(f"{path}: {by}" for path, by in needed.items() if not Path(path).exists())
@@ -127,7 +147,8 @@ class OpenImagesSource:
         return self.world(folder)
 
     def _evaluation(self, classes: str, index: str) -> EvaluationSet:
-        return EvaluationSet(classes, (), GroundTruthFiles(self.data / index))
+        truth = GroundTruthFiles(self.data / index)
+        return EvaluationSet(classes, (), truth, metric="aewtn-release")
 
     def _settings(self) -> dict[str, Any]:
         """Return the defaults, with the schedule in proportion to the iterations."""

@@ -123,7 +123,7 @@ def write_outputs(
         del paths["png"]
     report = StudyReport(
         title=scope.study.title,
-        unit=scope.study.unit,
+        unit=scope.unit,
         world=scope.source.name,
         table=findings.table,
         details=findings.details,
@@ -132,7 +132,7 @@ def write_outputs(
         record=record,
         files=tuple(paths.values()),
         note=note,
-        comparison=findings.note,
+        comparison=" ".join(filter(None, [findings.note, *scope.notes])) or None,
     )
     for end, text in (("json", json.dumps(report.as_dict(), indent=1)), ("md", report.markdown())):
         with atomic_path(paths[end]) as temporary:

@@ -56,7 +56,7 @@ class StudyPlan:
         left_out: Why the world cannot serve other rows, by name.
         missing: Files that the user has yet to bring.
         train_images: Of the world.
-        evaluation_images: Of the world; each row is evaluated on them.
+        evaluation_images: Of the world, on which each row is evaluated; 0 if the study does not.
         time_basis: Where the hours come from.
         memory_gigabytes: Of one training.
         memory_basis: Where that comes from.
@@ -107,7 +107,7 @@ def plan_study(
         ConfigError: If the study or a row is unknown, or the world serves no row.
     """
     scope = scope_of(name, source, output, seeds, methods)
-    cost = source.cost
+    cost, evaluates = source.cost, scope.study.evaluates
     groups = zip(*(by_training(scope.rows(seed)) for seed in scope.seeds), strict=True)
     trainings = [
         (rows_of_seeds, [rows[0] for rows in rows_of_seeds if rows[0].is_trained()])
@@ -120,11 +120,13 @@ def plan_study(
         study=scope.study.name,
         world=source.name,
         seeds=len(scope.seeds),
-        trainings=tuple(_plan(rows, len(done), cost, factor) for rows, done in trainings),
+        trainings=tuple(
+            _plan(rows, len(done), cost, factor, exports=evaluates) for rows, done in trainings
+        ),
         left_out=dict(scope.left_out),
         missing=tuple(source.missing()),
         train_images=cost.train_images,
-        evaluation_images=cost.evaluation_images,
+        evaluation_images=cost.evaluation_images if evaluates else 0,
         time_basis=basis,
         memory_gigabytes=cost.memory_gigabytes,
         memory_basis=cost.memory_basis,
@@ -134,15 +136,24 @@ def plan_study(
 
 
 def _plan(
-    group: Sequence[Sequence[Row]], done: int, cost: WorldCost, factor: float
+    group: Sequence[Sequence[Row]], done: int, cost: WorldCost, factor: float, *, exports: bool
 ) -> PlannedTraining:
-    """Plan a training with all its seeds; ``factor`` times the seconds of the world's cost."""
+    """Plan a training with all its seeds.
+
+    Args:
+        group: Its rows, of each seed.
+        done: Of the seeds.
+        cost: Of the world.
+        factor: Times the seconds of the world's cost.
+        exports: Whether the study writes heads.
+    """
     rows = group[0]
     settings = rows[0].settings()
     schedule = settings.schedule
     images = schedule.iterations * schedule.batch_size
     seconds = factor * images * cost.seconds_per_image[settings.head.method]
-    head = len(rows) * cost.classes * settings.detector.roi_width * _FLOAT
+    num_heads = sum(row.has_head_file for row in rows) if exports else 0
+    heads = num_heads * cost.classes * settings.detector.roi_width * _FLOAT
     return PlannedTraining(
         name=rows[0].variant.training,
         rows=tuple(row.variant.name for row in rows),
@@ -151,7 +162,7 @@ def _plan(
         iterations=schedule.iterations,
         images=images,
         hours=seconds * (len(group) - done) / 3600,
-        gigabytes=len(group) * (checkpoint_bytes(settings, cost) + head) / 1e9,
+        gigabytes=len(group) * (checkpoint_bytes(settings, cost) + heads) / 1e9,
     )
 
 

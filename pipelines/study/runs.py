@@ -58,6 +58,11 @@ class Row:
         """Of its training, made or not."""
         return self.folder / self.variant.training / CHECKPOINT
 
+    @property
+    def has_head_file(self) -> bool:
+        """Whether its head is a plain matrix, which can be a file of its own."""
+        return bool(self.variant.settings["head.method"] != "zsd")
+
     def settings(self, device: str = "auto") -> TrainSettings:
         """Return the settings of its training."""
         return variant_settings(self.variant, self.world, self.folder, self.seed, device)
@@ -97,8 +102,7 @@ class Row:
         except (OSError, ValueError, TypeError):
             return None
         same = same_settings(told.pop("settings", {}), self.settings())
-        first = {"revision": 1, "files": now["files"]}  # the first records named neither
-        return found if same and first | told | {"settings": now["settings"]} == now else None
+        return found if same and told | {"settings": now["settings"]} == now else None
 
     def conditions(self) -> dict[str, Any]:
         """Return what decides its figures, as JSON values; the checkpoint must be there."""
@@ -107,6 +111,7 @@ class Row:
         return {
             "settings": settings,
             **self._borrowing(),
+            **self._metrics(),
             "revision": RESULT_REVISION,
             "files": files,
         }
@@ -120,6 +125,12 @@ class Row:
         if self.variant.similarity and self.world.similarity is not None:
             files["similarity"] = files_sha256([self.world.similarity])
         return files
+
+    def _metrics(self) -> dict[str, Any]:
+        """Return what judges the detections, where it is not the challenge's metric."""
+        evaluations = self.world.evaluations.items()
+        others = {name: at.metric for name, at in evaluations if at.metric != "oid"}
+        return {"metrics": others} if others else {}
 
     def _borrowing(self) -> dict[str, Any]:
         neighbors = self.variant.neighbors
@@ -150,14 +161,17 @@ def train_row(row: Row, device: str, on_progress: Progress) -> None:
 
 
 def _refuse_to_lose(row: Row) -> None:
-    """Refuse to replace hours of work: a finished training with other settings or files."""
+    """Refuse to replace hours of work: a finished training with other settings or files.
+
+    What an earlier version trained is replaced; what nobody recorded may be the user's own.
+    """
     try:
         found = DetectorCheckpoint.load(row.checkpoint)
     except ArtifactError:
         return
     if found.iteration < found.config["schedule"]["iterations"]:
         return
-    if row.training_record().revision != TRAINING_REVISION:
+    if 0 < row.training_record().revision < TRAINING_REVISION:
         return
     raise ConfigError(
         "the folder holds a finished training with other settings or other files",
@@ -186,7 +200,7 @@ def _evaluate(row: Row, device: str, on_progress: Progress) -> dict[str, float]:
     """Export the row's head and measure its metrics; one pass over each set of images."""
     variant, world = row.variant, row.world
     head = None
-    if variant.settings["head.method"] != "zsd":  # whose head is no plain matrix
+    if row.has_head_file:
         head = row.folder / variant.name / HEAD
         similarity = world.similarity if variant.similarity else None
         export_head(row.checkpoint, head, neighbors=variant.neighbors, similarity=similarity)
@@ -196,7 +210,7 @@ def _evaluate(row: Row, device: str, on_progress: Progress) -> dict[str, float]:
             head,
             at.images,
             at.truth,
-            scoring=Scoring(classes=at.classes, protocol=Protocol(recall_at=(RECALL_AT,))),
+            scoring=Scoring(at.metric, at.classes, protocol=Protocol(recall_at=(RECALL_AT,))),
             device=device,
             batch_size=EVALUATION_BATCH,
             on_progress=partial(on_progress, "evaluate"),
@@ -207,8 +221,13 @@ def _evaluate(row: Row, device: str, on_progress: Progress) -> dict[str, float]:
 
 
 def _metric(name: str, report: EvaluateReport) -> float:
-    """Return a metric in percent, over all classes that were scored."""
+    """Return a metric in percent, over all classes that were scored.
+
+    The official release's recall is a mean over those of them that were detected.
+    """
     everything = report.by_group()[-1]
-    if name == NOVEL_AR50:
-        return 100 * float(everything.recall_at[RECALL_AT].macro_strict)
-    return 100 * everything.AP50
+    if name != NOVEL_AR50:
+        return 100 * everything.AP50
+    recall = everything.recall_at[RECALL_AT]
+    released = report.conditions.metric == "aewtn-release"
+    return 100 * (recall.macro_released if released else recall.macro_strict)

@@ -8,7 +8,7 @@ from pipelines.errors import ConfigError
 from pipelines.study.runs import Row
 from pipelines.study.studies import Study, find_study
 from pipelines.study.variants import Variant, choose_variants
-from pipelines.study.worlds import World, WorldSource
+from pipelines.study.worlds import NOVEL_AR50, World, WorldSource
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,18 @@ class Scope:
     def folder(self) -> Path:
         """Of the world."""
         return self.output / self.source.name
+
+    @property
+    def unit(self) -> str:
+        """What the figures of the study are in this world, in words."""
+        world = self.source.world(self.world_folder(self.seeds[0]))
+        return self.study.unit(world.evaluations[NOVEL_AR50].metric)
+
+    @property
+    def notes(self) -> list[str]:
+        """What to know about the figures of some rows in this world."""
+        notes = self.source.notes
+        return [f"{v.title}: {notes[v.name]}." for v in self.variants if v.name in notes]
 
     def seed_folder(self, seed: int) -> Path:
         """Return where the rows of a seed are."""

@@ -34,8 +34,12 @@ WORDS, SIMILARITY = "words.safetensors", "similarity.safetensors"
 # Raise it with every change after which the same seed and sizes draw another world, or train
 # another classifier on it.
 WORLD_REVISION = 1
-_FIRST_RECIPES = {"revision": 1, "accents": 1}  # what they meant without naming it
 WORD_WIDTH = 64
+_ABOUT_WORDS = (
+    "the vectors of this world are random, one for each word, and a class's name tells all its "
+    "attributes, so they stand for an oracle of attributes, not for vectors learned from text as "
+    "the paper's"
+)
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,9 @@ class ShapesSource:
     preset: ShapesPreset = SMALL
     seeded: bool = field(default=True, init=False)
     lacks: Mapping[str, str] = field(default_factory=dict, init=False)
+    notes: Mapping[str, str] = field(
+        default_factory=lambda: {"zsd-words": _ABOUT_WORDS}, init=False
+    )
 
     @property
     def name(self) -> str:
@@ -114,7 +121,7 @@ class ShapesSource:
             make_shapes_world(folder, sizes, on_progress, self.preset, device)
             with atomic_path(made) as temporary:  # last: what is here before is not finished
                 temporary.write_text(json.dumps(recipe))
-        elif _FIRST_RECIPES | json.loads(made.read_text()) != recipe:
+        elif json.loads(made.read_text()) != recipe:
             raise ConfigError(
                 "the folder holds another world, drawn with another seed, in other sizes or by "
                 "another version",

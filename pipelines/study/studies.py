@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pipelines.config import Metric
 from pipelines.errors import ConfigError, did_you_mean
 from pipelines.study import paper, variants
 from pipelines.study.paper import Figures
@@ -14,6 +15,14 @@ SAMPLED, LOSS = "sampled", "loss_classifier"  # beside the names in the paper's 
 _WITH_LOSS = {
     name: {**figures, LOSS: paper.TRAINING_LOSS[name]} if name in paper.TRAINING_LOSS else figures
     for name, figures in paper.TABLE1.items()
+}
+
+
+_AVERAGED: Mapping[Metric, str] = {
+    "oid": "averaged over all classes with boxes; the official release leaves out classes that are "
+    "never detected, which can only raise it",
+    "aewtn-release": "averaged over the classes that are ever detected. Both are as the evaluator "
+    "of the official release has them, which is the paper's",
 }
 
 
@@ -36,9 +45,12 @@ class Study:
     kind: Kind = "detection"
     paper: Mapping[str, Figures] = field(default_factory=dict)
 
-    @property
-    def unit(self) -> str:
-        """What its figures are, in words."""
+    def unit(self, metric: Metric) -> str:
+        """Return what its figures are, in words.
+
+        Args:
+            metric: That judges the detections.
+        """
         if self.kind == "norms":
             return (
                 "L2 norms of a class's hidden activations: their mean and variance over classes; "
@@ -48,9 +60,8 @@ class Study:
             return "How many of a class's nearest classes stay its nearest in the transferred rows"
         return (
             "AP50 and AR50 in percent. AR50 is the recall of the 100 best detections of an image, "
-            "averaged over all classes with boxes; the official release leaves out classes that "
-            "are never detected, which can only raise it. The loss is that of classification, "
-            "averaged over the last eighteenth of the training"
+            f"{_AVERAGED[metric]}. The loss is that of classification, averaged over the last "
+            "eighteenth of the training"
         )
 
     @property

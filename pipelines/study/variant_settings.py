@@ -33,8 +33,9 @@ def variant_settings(
         ConfigError: If the world has no word vectors and the row needs them, or for bad settings.
     """
     tree: dict[str, Any] = copy.deepcopy(dict(world.settings)) | {"seed": seed, "device": device}
-    needed = world.method_settings.get(variant.settings["head.method"], {})
-    for key, value in {**needed, **variant.settings}.items():
+    of_method = world.method_settings.get(variant.settings["head.method"], {})
+    of_training = world.training_settings.get(variant.training, {})
+    for key, value in {**of_method, **of_training, **variant.settings}.items():
         _assign(tree, key, value)
     if variant.hidden_share != 1:
         width = tree.get("detector", {}).get("roi_width", DetectorSettings().roi_width)
@@ -96,7 +97,8 @@ def _spread_classifier(folder: Path, spread: float) -> Path:
 
 
 def _lengthen(schedule: dict[str, Any], factor: float) -> None:
-    """Stretch the schedule, its warm-up and its steps."""
+    """Stretch the schedule, its warm-up and its steps; steps that meet become one."""
     for key in ("iterations", "warmup_iterations"):
         schedule[key] = round(schedule[key] * factor)
-    schedule["steps"] = tuple(round(step * factor) for step in schedule["steps"])
+    steps = (max(round(step * factor), 1) for step in schedule["steps"])
+    schedule["steps"] = tuple(dict.fromkeys(steps))

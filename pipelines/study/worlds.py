@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from pipelines.config import Metric
 from pipelines.errors import DatasetError
 from pipelines.evaluate import GroundTruthFiles
 from pipelines.storage import atomic_path
@@ -23,11 +24,13 @@ class EvaluationSet:
         classes: Those that are scored, alone: a group of a head's classes or a class file.
         images: Folders or archives.
         truth: Their annotations.
+        metric: That judges detections in them; it decides too which classes AR50 is a mean over.
     """
 
     classes: str
     images: tuple[Path, ...]
     truth: GroundTruthFiles
+    metric: Metric = "oid"
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class World:
     Args:
         settings: Of training, nested as in a settings file; all but the head.
         method_settings: What a method needs in this world, by method and ``key.path``.
+        training_settings: What a single training needs, by its name and ``key.path``.
         evaluations: Where each metric of ``METRICS`` is measured.
         words: Word vectors of the classes, as a classifier file.
         similarity: The classifier's probabilities over images of each class.
@@ -45,6 +49,7 @@ class World:
     settings: Mapping[str, Any]
     evaluations: Mapping[str, EvaluationSet]
     method_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    training_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     words: Path | None = None
     similarity: Path | None = None
 
@@ -96,6 +101,11 @@ class WorldSource(Protocol):
     @property
     def lacks(self) -> Mapping[str, str]:
         """Why it cannot serve rows, by what they need: ``words``, ``similarity``."""
+        ...
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """What to know about the figures of rows in this world, by the name of the row."""
         ...
 
     @property

@@ -1,7 +1,12 @@
 """Tests for pipelines.study.open_images."""
 
+import shlex
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+
+import pytest
 
 from pipelines.config import ScheduleSettings, TrainSettings, validate_settings
 from pipelines.data.annotation_sources import OpenImagesSource as Annotations
@@ -44,6 +49,7 @@ def test_own_files_of_the_user_are_used(tmp_path: Path) -> None:
     source = OpenImagesSource(tmp_path, words=tmp_path / "words.safetensors")
 
     assert set(without) == {"words", "similarity"}
+    assert "which wtn similarity cannot make" in without["similarity"]
     assert source.lacks == {}
     world = source.world(tmp_path / "world")
     assert world.settings["backbone"]["weights"] == str(tmp_path / "resnet50.pth")
@@ -56,7 +62,10 @@ def test_own_files_of_the_user_are_used(tmp_path: Path) -> None:
 def test_each_metric_is_of_its_own_images_and_classes(
     world: SimpleNamespace, tmp_path: Path
 ) -> None:
-    """Novel metrics score the classes of their index alone, seen AP50 all that have boxes."""
+    """Novel metrics score the classes of their index alone, seen AP50 all that have boxes.
+
+    The paper's evaluator judges them all.
+    """
     data, folder = tmp_path / "data", tmp_path / "world"
     index = data / "oi-57.safetensors"
     source = Annotations(world.class_list, (world.boxes,))
@@ -70,7 +79,25 @@ def test_each_metric_is_of_its_own_images_and_classes(
     made = OpenImagesSource(data).prepare(folder, 0, "cpu", nothing)
 
     assert made.evaluations[SEEN_AP50].classes == "detection"
+    assert {at.metric for at in made.evaluations.values()} == {"aewtn-release"}
     for metric, name in ((NOVEL_AP50, "oi-57"), (NOVEL_AR50, "vg-200")):
         assert made.evaluations[metric].truth.boxes == data / f"{name}.safetensors"
         listed = read_vocabulary(Path(made.evaluations[metric].classes))
         assert listed == read_vocabulary(world.class_list)
+
+
+@pytest.mark.parametrize("number", range(len(MADE_BY)))
+def test_commands_for_missing_files_can_be_run(
+    number: int, wtn: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path
+) -> None:
+    """No option is wrong or lacks: what stops them here is that the first file is not there."""
+    source = OpenImagesSource(tmp_path / "my data")
+    file, command = source.missing()[number].split(": ", 1)
+
+    name, *arguments = shlex.split(command)
+    ended = wtn(*arguments)
+
+    assert (name, ended.returncode) == ("wtn", 3)
+    assert arguments[-1] in (file, str(Path(file).parent))
+    assert Path(ended.stderr.removeprefix("Error: ").split(":")[0]).name in command
+    assert not source.data.exists()

@@ -20,7 +20,7 @@ from pipelines.study import runs
 from pipelines.study.locks import locked
 from pipelines.study.open_images import MADE_BY, OpenImagesSource
 from pipelines.study.outputs import StudyReport
-from pipelines.study.records import RESULT_REVISION
+from pipelines.study.records import RESULT_REVISION, TRAINING_REVISION
 from pipelines.study.scope import scope_of
 from pipelines.study.shapes import ShapesSource
 from pipelines.study.study import WAITS, StudyProgress, run_study, share_out
@@ -82,6 +82,7 @@ def test_every_row_has_its_figures_beside_the_papers(folder: Path) -> None:
     assert "| seeds | minutes to train |" in markdown
     assert re.search(r"^On cpu .*, threads \d+, .* \(3 of 3 rows and seeds\)\.$", markdown, re.M)
     assert "averaged over all classes with boxes; the official release leaves out" in markdown
+    assert "ZSD with word vectors: the vectors of this world are random" in markdown
     assert (folder / f"shapes/{REPORT}.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -187,20 +188,30 @@ def test_a_result_of_another_checkpoint_is_stale(copy: Path) -> None:
 def test_a_revision_makes_what_was_before_stale(
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first records named neither revision nor files; they are of revision 1."""
+    """A higher one of results has rows evaluated again, one of trainings also trained again."""
     row = scope_of("table1", SOURCE, copy, [0], ["zsd-words"]).rows(0)[0]
-    folder = row.checkpoint.parent
-    record = json.loads((folder / "result.json").read_text())
-    assert record["conditions"].pop("revision") == RESULT_REVISION
-    assert record["conditions"].pop("files")
-    (folder / "result.json").write_text(json.dumps(record))
-    (folder / "training.json").unlink()
 
-    assert row.result() is not None
-    monkeypatch.setattr(runs, "RESULT_REVISION", 2)
+    monkeypatch.setattr(runs, "RESULT_REVISION", RESULT_REVISION + 1)
     assert (row.is_trained(), row.result()) == (True, None)
-    monkeypatch.setattr(runs, "TRAINING_REVISION", 2)
+    monkeypatch.setattr(runs, "TRAINING_REVISION", TRAINING_REVISION + 1)
+    before = stamps(copy, "checkpoint.safetensors")
     assert not row.is_trained()
+    assert not study(copy, methods=["zsd-words"]).failed
+    after = stamps(copy, "checkpoint.safetensors")
+    assert [path for path in before if after[path] != before[path]] == [str(row.checkpoint)]
+
+
+def test_a_training_that_nobody_recorded_is_not_replaced(copy: Path) -> None:
+    """Without its record it is of no known version, and may be the user's own."""
+    row = scope_of("table1", SOURCE, copy, [0], ["zsd-words"]).rows(0)[0]
+    (row.checkpoint.parent / "training.json").unlink()
+    before = stamps(copy, "checkpoint.safetensors")
+
+    assert not row.is_trained()
+    with pytest.raises(RunError, match="holds a finished training"):
+        study(copy, methods=["zsd-words"])
+
+    assert stamps(copy, "checkpoint.safetensors") == before
 
 
 def test_a_world_of_other_sizes_is_refused(folder: Path) -> None:
