@@ -86,7 +86,7 @@ ZSD = Variant("zsd", "ZSD with classifier weights", _head("zsd"))
 WTN = Variant("wtn", "WTN", _head("wtn"))
 WTN_PLUS = Variant("wtn+", "WTN+", _head("wtn+"))
 AE_WTN = Variant("ae-wtn", "AE-WTN", _head("ae-wtn"))
-COSINE = Variant("ae-wtn-cosine", "AE-WTN beside the classifier's rows", _head("ae-wtn-cosine"))
+COSINE = Variant("ae-wtn-cosine", "AE-WTN beside a linear map", _head("ae-wtn-cosine"))
 
 TABLE1 = (
     FASTER_RCNN,

@@ -37,21 +37,25 @@ def test_training_starts_from_ten_cosines() -> None:
 
 
 def test_the_transfer_is_a_change_of_the_direction() -> None:
-    """Rows are the scaled sum of the unit row and what the network transfers."""
+    """Rows are the scaled sum of the unit row, its linear map, and what the network transfers."""
     head = make(zero_gamma=False)
     with torch.no_grad():
         head.log_scale.fill_(math.log(3))
+        head.linear.weight.copy_(torch.diag(torch.tensor([1.0, 0, 0, 0.5])))
 
     transferred = head.transfer["encoder"](head.standardize(ROWS))
 
     assert transferred.abs().min() > 0
-    torch.testing.assert_close(head.class_rows(ROWS).weight, 3 * (UNIT_ROWS + transferred))
+    mapped = torch.tensor([[1.2, 0.8, 0, 0], [0, 0, 0, 1.5], [1, 0.5, 0.5, 0.75]])
+    torch.testing.assert_close(head.class_rows(ROWS).weight, 3 * (mapped + transferred))
     torch.testing.assert_close(head.detection_rows().weight, head.class_rows(ROWS).weight[[2, 0]])
 
 
-@pytest.mark.parametrize("name", ["log_scale", "common_bias", "transfer.encoder.3.bias"])
+@pytest.mark.parametrize(
+    "name", ["log_scale", "common_bias", "linear.weight", "transfer.encoder.3.bias"]
+)
 def test_all_parts_learn(name: str) -> None:
-    """The scale, the bias and the network get a gradient from the logits at the first step."""
+    """All but the network's first layers get a gradient from the logits at the first step."""
     head = make()
 
     F.softplus(head(torch.rand(5, 4))).sum().backward()
