@@ -86,7 +86,7 @@ ZSD = Variant("zsd", "ZSD with classifier weights", _head("zsd"))
 WTN = Variant("wtn", "WTN", _head("wtn"))
 WTN_PLUS = Variant("wtn+", "WTN+", _head("wtn+"))
 AE_WTN = Variant("ae-wtn", "AE-WTN", _head("ae-wtn"))
-COSINE = Variant("ae-wtn-cosine", "AE-WTN beside a linear map", _head("ae-wtn-cosine"))
+COSINE = Variant("ae-wtn-cosine", "AE-WTN with cosines", _head("ae-wtn-cosine"))
 
 TABLE1 = (
     FASTER_RCNN,
@@ -158,7 +158,7 @@ def _spread(variant: Variant) -> Variant:
 
 def _mixed(variant: Variant) -> Variant:
     """Return the same detector with rows of novel classes mixed with those of their neighbours."""
-    named = _with(variant, "neighbors", "novel rows mixed with five neighbours")
+    named = _with(variant, "neighbors", f"{_THREE_TENTHS.share} of novel rows borrowed")
     return replace(named, trained_as=variant.name, neighbors=_THREE_TENTHS)
 
 
