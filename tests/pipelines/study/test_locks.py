@@ -1,18 +1,15 @@
 """Tests for pipelines.study.locks, with a second process that holds the lock."""
 
-import errno
-import fcntl
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
 
 import pytest
 
-from pipelines.study.locks import LOCK, locked
+from pipelines.study.locks import locked
 
 HOLD = """
 import sys
@@ -58,46 +55,11 @@ def test_the_lock_waits_for_its_holder_however_that_ends(
 
 
 def test_a_free_lock_is_taken_without_waiting(tmp_path: Path) -> None:
-    """Its folder is made, an error in it frees it, and the file that stays means nothing."""
+    """Its folder is made, and an error in it frees it."""
     folder = tmp_path / "seed-0" / "wtn"
 
     with pytest.raises(ZeroDivisionError), locked(folder, never):
         raise ZeroDivisionError
 
-    assert (folder / LOCK).is_file()
     with locked(folder, never):
-        pass
-
-
-def test_a_process_forked_meanwhile_does_not_keep_the_lock(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Such as one that loads images, which shares all open files of its parent."""
-    shared, flock = [], fcntl.flock
-
-    def share(file: TextIO, operation: int) -> None:
-        flock(file, operation)
-        shared.append(os.dup(file.fileno()))
-
-    monkeypatch.setattr(fcntl, "flock", share)
-    with locked(tmp_path, never):
-        assert len(shared) == 1
-
-    with locked(tmp_path, never):
-        pass
-    for descriptor in shared:
-        os.close(descriptor)
-
-
-def test_a_file_system_without_locks_is_used_without(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Some network file systems have none; a study runs there as well."""
-
-    def refuse(*arguments: object) -> None:
-        raise OSError(errno.ENOSYS, "Function not implemented")
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
-
-    with locked(tmp_path, never):
         pass
