@@ -5,9 +5,10 @@ feature width.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -38,6 +39,8 @@ class ExportReport:
         method: The rule that made the rows.
         borrowed: How many classes without boxes borrow from neighbours of a ``table``, by the looks
             of ``images``, or by classifier ``rows``; empty if the method borrows nothing.
+        neighbors: The settings that had an effect, with the number of neighbours that there were;
+            see :meth:`pipelines.models.borrowing.Borrowing.settings_of`.
     """
 
     head: Path
@@ -46,6 +49,7 @@ class ExportReport:
     groups: dict[str, int]
     method: str
     borrowed: dict[str, int]
+    neighbors: dict[str, Any]
 
 
 def export_head(
@@ -101,14 +105,13 @@ def export_head(
     full = head_of(trained, rows, borrowing)
     chosen = choose_rows(classes, full.vocabulary, full.groups)
     borrowed = _count_rules(borrowing, rows.vocabulary, chosen, sources) if borrowing else {}
-    facts: dict[str, object] = {"method": method}
-    if borrowing and borrowed:
-        facts |= {"borrowed": borrowed, "neighbors": borrowing.settings_of(borrowed)}
+    used = borrowing.settings_of(borrowed) if borrowing and borrowed else {}
+    facts = {"borrowed": borrowed, "neighbors": used} if borrowed else {}
     parents += [parent(role, path) for role, path in sources.files.items()]
-    head = replace(full.subset(chosen), provenance=provenance_of(*parents, **facts))
+    head = replace(full.subset(chosen), provenance=provenance_of(*parents, method=method, **facts))
     head.save(output)
     groups = dict(Counter(head.groups))
-    return ExportReport(output, len(chosen), head.weight.shape[1], groups, method, borrowed)
+    return ExportReport(output, len(chosen), head.weight.shape[1], groups, method, borrowed, used)
 
 
 def _borrow(
@@ -164,15 +167,26 @@ def _count_rules(
     of_classifier = [row for row in chosen if row < len(classifier)]  # the rest have boxes only
     unseen = [row for row in of_classifier if borrowing.judged_by[row] == "rows"]
     if unseen and sources.similarity and borrowing.neighbors.weights != "softmax":
-        names = ", ".join(classifier.names[row] for row in unseen[:_NAMED])
-        more = f" and {len(unseen) - _NAMED} more" if len(unseen) > _NAMED else ""
         raise MismatchError(
-            f"no image of {names}{more} looked like a seen class",
+            _say_unseen(classifier.subset(unseen), borrowing.with_images),
             where=sources.similarity,
             mend="Choose the other classes with --classes, or let these borrow by their classifier "
             "rows, which is a proxy: --neighbor-weights softmax.",
         )
     return borrowing.counts(of_classifier)
+
+
+def _say_unseen(classes: Vocabulary, with_images: Collection[str]) -> str:
+    """Say which classes had no image, and whose images looked like no seen class."""
+    names: dict[str, list[str]] = {"was given": [], "looked like a seen class": []}
+    for class_id, name in zip(classes.ids, classes.names, strict=True):
+        names["looked like a seen class" if class_id in with_images else "was given"].append(name)
+    return "; ".join(f"no image of {_some(of)} {what}" for what, of in names.items() if of)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def _load_rows(path: Path, trained: ClassifierWeights) -> ClassifierWeights:

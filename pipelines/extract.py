@@ -4,7 +4,7 @@ Shapes: K classes, d features.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -56,9 +56,9 @@ class ExtractReport:
         source: The source as given.
         source_files: The SHA-256 of each file of the source, by name.
         layer: The layer's name.
-        reason: Why this layer.
+        reason: Why this layer; what the rows are, when the source is word vectors.
         orientation: How the classes' axis was found.
-        candidates: All layers that could be the final one, likeliest first.
+        candidates: All layers that could be the final one, likeliest first; of word vectors none.
         num_classes: K.
         width: d.
         has_bias: Whether there is a bias ``[K]``.
@@ -174,12 +174,16 @@ def _refuse_missing(without: Sequence[str], listed: Vocabulary, classes: Path) -
 def _find_layer(
     source: str, read: ClassifierSource, layer: str | None, listed: Vocabulary | None
 ) -> FinalLayer:
-    return find_final_layer(
+    final = find_final_layer(
         {name: tuple(t.shape) for name, t in read.tensors.items() if t.is_floating_point()},
         layer=layer,
         num_classes=None if listed is None else len(listed),
         where=source,
     )
+    if read.lookup is None:
+        return final
+    chosen = replace(final.chosen, orientation="one row for each name")
+    return FinalLayer(chosen, "the mean word vector of each name, of length 1", ())
 
 
 def _feature_space(

@@ -40,7 +40,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that becomes ``path`` only if the block succeeds.
 
     Raises:
-        ConfigError: If ``path`` is a folder or a device.
+        ConfigError: If ``path`` is a folder or a device, or lies below a file.
         OSError: If there can be no file; names ``path``.
     """
     temporary = _temporary_beside(path)
@@ -69,6 +69,11 @@ def _temporary_beside(path: Path) -> Path:
             "the output is a folder" if path.is_dir() else "the output is not a regular file",
             where=path,
             mend="Name a file.",
+        )
+    above = next(place for place in path.parents if place.exists())
+    if not above.is_dir():
+        raise ConfigError(
+            "a file, not a folder", where=above, mend="Name another place for the output."
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,7 @@ from pipelines.models.detection import build_detector
 from pipelines.models.heads import build_head
 from pipelines.models.losses import label_tables
 from pipelines.provenance import Provenance, parent, provenance_of
+from pipelines.storage import refuse_unwritable
 from pipelines.training.inputs import TrainInputs, load_inputs, training_loader
 from pipelines.training.loop import StepRecord, run_training
 from pipelines.training.optimizers import Optimizers
@@ -74,6 +75,7 @@ def train_detector(
             where=output,
             mend="Name another folder with --output, or replace it with --force.",
         )
+    refuse_unwritable([output / CHECKPOINT])
     device = resolve_device(settings.device)
     inputs = load_inputs(settings)
     torch.manual_seed(settings.seed)

@@ -1,8 +1,9 @@
 """``wtn export-head``: classifier rows become the rows of a plain Faster R-CNN head."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -10,6 +11,9 @@ from pipelines.config import NeighborSettings, RowSpaceName
 from pipelines.errors import ConfigError
 from wtn_cli import console
 from wtn_cli.options import AsJson, Classes
+
+if TYPE_CHECKING:
+    from pipelines.export import ExportReport
 
 NEIGHBORS = "What classes without boxes borrow"
 
@@ -135,14 +139,13 @@ def export_head(
         console.emit_json(report)
         return
     groups = ", ".join(f"{count} {group}" for group, count in report.groups.items())
-    borrowed = ", ".join(f"{count} by {rule}" for rule, count in report.borrowed.items())
     console.show_facts(
         f"{report.head}",
         {
             "classes K": f"{report.classes} ({groups})",
             "width R": report.width,
             "method": report.method,
-            "neighbours": borrowed or "-",
+            "neighbours": _describe_neighbors(report) or "-",
         },
     )
 
@@ -158,3 +161,20 @@ def _settings(given: dict[str, Any]) -> NeighborSettings | None:
         )
     chosen = {key: value for key, value in given.items() if value is not None}
     return NeighborSettings(**chosen) if chosen else None
+
+
+def _describe_neighbors(report: "ExportReport") -> str:
+    """Say in one line which rules chose neighbours, how many these are, and what they lend."""
+    used = report.neighbors
+    how = {"images": ": " + _lenders(used, "most alike")}
+    if "metric" in used:
+        how["rows"] = f": {_lenders(used, 'nearest')} by {used['metric']} of {used['rows']} rows"
+    if "temperature" in used:
+        how["rows"] += f", softmax of temperature {used['temperature']:g}"
+    rules = (f"{count} by {rule}{how.get(rule, '')}" for rule, count in report.borrowed.items())
+    share = f", {used['share']:g} of each row" if "share" in used else ""
+    return "; ".join(rules) + share
+
+
+def _lenders(used: Mapping[str, Any], which: str) -> str:
+    return "all seen classes" if used.get("count") is None else f"{used['count']} {which}"

@@ -75,18 +75,12 @@ def extract_weights(
 def _show(report: "ExtractReport") -> None:
     norms = report.row_norms
     spread = "without bound: a row is zero" if norms.spread is None else f"{norms.spread:.1f}x"
-    others = [c for c in report.candidates if c.layer != report.layer]
-    passed_over = [f"{c.layer} {list(c.shape)}" for c in others[:SHOWN_CANDIDATES]]
-    if len(others) > SHOWN_CANDIDATES:
-        passed_over.append(f"and {len(others) - SHOWN_CANDIDATES} more")
     console.show_facts(
         f"{report.output}",
         {
             "classes K": report.num_classes,
             "width d": report.width,
-            "layer": f"{report.layer} ({report.reason})",
-            "orientation": report.orientation,
-            "passed over": ", ".join(passed_over) or "no other candidate",
+            **(_layer_facts(report) if report.lookup is None else {"rows": report.reason}),
             "row norms": f"{norms.minimum:.3f} to {norms.maximum:.3f}, median {norms.median:.3f}, "
             f"spread {spread}",
             "class ids from": report.classes,
@@ -96,6 +90,18 @@ def _show(report: "ExtractReport") -> None:
             "feature space": report.feature_space[:SHOWN_FINGERPRINT],
         },
     )
+
+
+def _layer_facts(report: "ExtractReport") -> dict[str, str]:
+    others = [c for c in report.candidates if c.layer != report.layer]
+    passed_over = [f"{c.layer} {list(c.shape)}" for c in others[:SHOWN_CANDIDATES]]
+    if len(others) > SHOWN_CANDIDATES:
+        passed_over.append(f"and {len(others) - SHOWN_CANDIDATES} more")
+    return {
+        "layer": f"{report.layer} ({report.reason})",
+        "orientation": report.orientation,
+        "passed over": ", ".join(passed_over) or "no other candidate",
+    }
 
 
 def _lookup_facts(lookup: "NameLookup") -> dict[str, str]:

@@ -91,7 +91,7 @@ def train(
     Example: `wtn train --classifier classifier.safetensors --images train.zip --boxes boxes.csv
     --iterations 2000 --set schedule.steps=[1500] -o run`
     """
-    from pipelines.config import load_settings
+    from pipelines.config import load_settings, show_settings
     from pipelines.train import train_detector  # imports torch, so only when it runs
 
     flags = {
@@ -110,10 +110,10 @@ def train(
         "seed": seed,
         "device": device,
     }
-    settings = load_settings(config, assign or (), flags)
     if show_config:
-        console.say(settings.as_toml())
+        console.say(show_settings(config, assign or (), flags))
         return
+    settings = load_settings(config, assign or (), flags)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop saves as Ctrl-C
     with console.progress("train") as bar:
         report = train_detector(

@@ -15,7 +15,7 @@ from pipelines.config.head import (
     RowSpaceName,
     ZSDSettings,
 )
-from pipelines.config.loading import load_settings, validate_settings
+from pipelines.config.loading import load_settings, show_settings, validate_settings
 from pipelines.config.training import OptimizerSettings, ScheduleSettings, TrainSettings
 
 __all__ = [
@@ -36,5 +36,6 @@ __all__ = [
     "TrainSettings",
     "ZSDSettings",
     "load_settings",
+    "show_settings",
     "validate_settings",
 ]

@@ -11,6 +11,9 @@ from pydantic import BaseModel, ValidationError
 from pipelines.config.training import TrainSettings
 from pipelines.errors import ConfigError, DatasetError, did_you_mean
 
+_REQUIRED = ("classifier", "data.boxes")
+_NOT_GIVEN = "required, and not given"
+
 
 def load_settings(
     file: Path | None = None,
@@ -28,6 +31,34 @@ def load_settings(
         ConfigError: On an unknown key (names the nearest valid one), a bad value, or bad syntax.
         DatasetError: If the file cannot be read.
     """
+    tree, from_file = _merge(file, assignments, flags)
+    return validate_settings(tree, file, from_file)
+
+
+def show_settings(
+    file: Path | None = None,
+    assignments: Sequence[str] = (),
+    flags: Mapping[str, Any] | None = None,
+) -> str:
+    """Return all settings as the text of a settings file; the arguments are of load_settings.
+
+    What is required but not given is a comment in its place, and what is None is left out.
+
+    Raises:
+        WTNError: As :func:`load_settings`, but not for a missing setting.
+    """
+    tree, from_file = _merge(file, assignments, flags)
+    for key in _REQUIRED:
+        if _value_at(tree, key.split(".")) is None:
+            _assign(tree, key, _NOT_GIVEN)
+    lines = validate_settings(tree, file, from_file).as_toml().splitlines()
+    return "\n".join(f"# {line}" if line.endswith(f'"{_NOT_GIVEN}"') else line for line in lines)
+
+
+def _merge(
+    file: Path | None, assignments: Sequence[str], flags: Mapping[str, Any] | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return all that is given, and what of it stands in the file."""
     tree = _read_file(file) if file else {}
     from_file = copy.deepcopy(tree)
     for assignment in assignments:
@@ -40,7 +71,7 @@ def load_settings(
     for key, value in (flags or {}).items():
         if value is not None:
             _assign(tree, key, value)
-    return validate_settings(tree, file, from_file)
+    return tree, from_file
 
 
 def validate_settings(

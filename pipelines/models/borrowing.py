@@ -31,15 +31,17 @@ class Borrowing:
     Args:
         shares: ``[C, S]`` what each class takes from each seen class; every row sums to 1.
         judged_by: The rule for each of the C classes.
-        neighbors: How classifier rows are compared, with the number of neighbours that the method
-            takes by default, and the share of a row that is borrowed.
+        neighbors: How classifier rows are compared, with the number of neighbours that there are
+            (at most S, by default that of the method), and the share of a row that is borrowed.
         image_lenders: How many seen classes lend to one that is judged by images; None means all.
+        with_images: The classes that such images were given of.
     """
 
     shares: Tensor
     judged_by: tuple[JudgedBy, ...]
     neighbors: NeighborSettings
     image_lenders: int | None
+    with_images: Collection[str]
 
     def counts(self, rows: Iterable[int]) -> dict[str, int]:
         """Return by how many of some classes each rule was used, itself aside."""
@@ -107,7 +109,7 @@ def borrow(
     seen_rows = torch.tensor(trained.classifier.vocabulary.rows(partition.seen))
     shares = neighbor_shares(classifier.weight, seen_rows, trained.classifier.weight, rule)
     judged_by: list[JudgedBy] = ["rows"] * len(ids)
-    image_lenders = settings.count if settings else None
+    image_lenders = rule.count if settings and settings.count else None
     if similarity is not None:
         by_images = _visual_shares(similarity, ids, partition.seen, image_lenders)
         for row in by_images.sum(dim=1).nonzero().flatten().tolist():
@@ -118,14 +120,16 @@ def borrow(
         shares[row] = 0
         shares[row, [column[neighbor] for neighbor in neighbors]] = 1 / len(neighbors)
         judged_by[row] = "itself" if class_id in column else "table"
-    return Borrowing(shares, tuple(judged_by), rule, image_lenders)
+    with_images = similarity.vocabulary.ids if similarity else ()
+    return Borrowing(shares, tuple(judged_by), rule, image_lenders, with_images)
 
 
 def _with_count(settings: NeighborSettings, trained: DetectorCheckpoint) -> NeighborSettings:
-    """Fill in the number of neighbours; softmax weights take all seen classes unless told."""
-    if settings.count is not None or settings.weights == "softmax":
+    """Fill in how many neighbours there are; softmax weights take all S unless told."""
+    if settings.count is None and settings.weights == "softmax":
         return settings
-    return settings.model_copy(update={"count": DEFAULT_COUNTS[trained.config["head"]["method"]]})
+    wanted = settings.count or DEFAULT_COUNTS[trained.config["head"]["method"]]
+    return settings.model_copy(update={"count": min(wanted, len(trained.partition.seen))})
 
 
 def _visual_shares(

@@ -312,7 +312,7 @@ def test_a_class_without_images_needs_leave_to_use_the_proxy(tmp_path: Path) -> 
     path = save_similarity(tmp_path / "similarity.safetensors", "ac")
     (tmp_path / "few.txt").write_text("c\na\nd\nx\n")
 
-    with pytest.raises(MismatchError, match="no image of E, G looked like a seen class"):
+    with pytest.raises(MismatchError, match="no image of E, G was given\n"):
         borrow_for(tmp_path, similarity=path)
     few = borrow_for(tmp_path, similarity=path, classes=str(tmp_path / "few.txt"))
     softmax = borrow_for(tmp_path, similarity=path, neighbors=NeighborSettings(weights="softmax"))
@@ -322,6 +322,35 @@ def test_a_class_without_images_needs_leave_to_use_the_proxy(tmp_path: Path) -> 
     assert softmax.provenance["neighbors"] == {
         "count": None, "metric": "cosine", "rows": "raw", "weights": "softmax", "temperature": 1.0,
     }  # fmt: skip
+
+
+def test_images_that_look_like_no_seen_class_are_told_from_none(tmp_path: Path) -> None:
+    """C had images, but they resemble no seen class at all; E and G had none."""
+    path = save_similarity(tmp_path / "similarity.safetensors", "ac")
+    found = ClassSimilarity.load(path)
+    found.similarity[1] = 0
+    found.save(path)
+
+    with pytest.raises(MismatchError) as error:
+        borrow_for(tmp_path, similarity=path)
+
+    assert error.value.what == (
+        "no image of E, G was given; no image of C looked like a seen class"
+    )
+
+
+def test_the_report_tells_what_the_head_records(tmp_path: Path) -> None:
+    """Of 100 neighbours asked for there are three seen classes, in the report as in the head."""
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    save_checkpoint(checkpoint, "ae-wtn")
+    asked = NeighborSettings(count=100, share=0.5)
+
+    report = export_head(checkpoint, tmp_path / "head.safetensors", neighbors=asked)
+    plain = export_head(checkpoint, tmp_path / "plain.safetensors")
+
+    assert report.neighbors["count"] == 3
+    assert report.neighbors == DetectionHead.load(report.head).provenance["neighbors"]
+    assert plain.neighbors == {}
 
 
 def test_a_head_where_nobody_borrows_records_no_neighbours(tmp_path: Path) -> None:

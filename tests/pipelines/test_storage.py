@@ -19,13 +19,27 @@ def test_only_a_file_is_replaced(output: str, said: str) -> None:
     assert not Path(output).is_file()
 
 
+@pytest.mark.parametrize("output", ["file/out.csv", "file/run/out.csv"])
+def test_an_output_below_a_file_is_refused(tmp_path: Path, output: str) -> None:
+    """The message names the file that is in the way, before a long work and when it is written."""
+    (tmp_path / "file").touch()
+
+    with pytest.raises(ConfigError, match="a file, not a folder") as early:
+        refuse_unwritable([None, tmp_path / output])
+    with pytest.raises(ConfigError, match="a file, not a folder"), atomic_path(tmp_path / output):
+        pass
+
+    assert early.value.where == str(tmp_path / "file")
+    assert early.value.mend
+
+
 def test_a_place_without_files_is_refused_by_name(tmp_path: Path) -> None:
     """The message names the output, not the temporary file beside it."""
-    (tmp_path / "file").touch()
-    output = tmp_path / "file" / "out.csv"
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere" / "else")
+    output = tmp_path / "link" / "out.csv"
 
-    with pytest.raises(OSError) as error:
-        refuse_unwritable([None, output])
+    with pytest.raises(OSError) as error, atomic_path(output):
+        pass
 
     assert error.value.filename == str(output)
 

@@ -306,8 +306,8 @@ CASES = [
          ("schedule.iterations", "greater than 0")),
     Case("unknown device", nothing, TRAIN + " --device gpu", 2, ("'gpu'", "cpu")),
     # An output that cannot be written
-    Case("output below a file", text("file", ""), "export-head {checkpoint} -o {bad}/head", 1,
-         ("{bad}", "Check the path")),
+    Case("output below a file", text("file", ""), "export-head {checkpoint} -o {bad}/head", 2,
+         ("Error: {bad}: a file, not a folder", "Name another place")),
     Case("hierarchy of other classes",
          text("tree.json", '{"LabelName": "root", "Subcategory": [{"LabelName": "zebra"}]}'),
          "train --config {settings} --hierarchy {bad} -o {out}", 4,
@@ -328,8 +328,10 @@ CASES = [
          "--image-sizes 64x64", 2, ("--image-sizes is for --predictions",)),
     Case("output that is a folder", empty_folder, "export-head {checkpoint} -o {bad}", 2,
          ("Error: {bad}: the output is a folder", "Name a file")),
-    Case("run folder below a file", text("file", ""), "train --config {settings} -o {bad}/run", 1,
-         ("{bad}", "Check the path")),
+    Case("run folder below a file", text("file", ""), "train --config {settings} -o {bad}/run", 2,
+         ("Error: {bad}: a file, not a folder", "Name another place")),
+    Case("run folder that is a file", text("file", ""), "train --config {settings} -o {bad}", 2,
+         ("Error: {bad}: a file, not a folder", "Name another place")),
 ]  # fmt: skip
 
 

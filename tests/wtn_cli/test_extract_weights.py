@@ -31,13 +31,17 @@ def test_word_vectors_tell_what_they_lack(wtn: Wtn, words: Path, tmp_path: Path)
     assert "left out 10: /m/3, /m/4" in shown
     assert "equal rows 1: /m/1 = /m/2" in shown
     assert "composed" not in shown
+    assert "rows the mean word vector of each name, of length 1" in shown
+    assert not any(word in shown for word in ("candidate", "orientation", "PyTorch", "passed over"))
 
 
 def test_json_lists_what_word_vectors_lack(wtn: Wtn, words: Path, tmp_path: Path) -> None:
     """The JSON has all of them; for other sources the entry is null."""
     options = ("--classes", tmp_path / "classes.csv", "-o", tmp_path / "rows.safetensors")
     result = wtn("extract-weights", words, *options, "--missing", "skip", "--json")
-    lookup = json.loads(result.stdout)["lookup"]
+    report = json.loads(result.stdout)
+    lookup = report["lookup"]
+    assert (report["orientation"], report["candidates"]) == ("one row for each name", [])
     assert len(lookup["without_vector"]) == 10
     assert lookup["composed"] == []
     assert lookup["equal_rows"] == [["/m/1", "/m/2"]]

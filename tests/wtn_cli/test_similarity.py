@@ -7,8 +7,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
-from pipelines.artifacts import DetectionHead
+from pipelines.artifacts import ClassifierWeights, DetectionHead
+from pipelines.class_similarity import ClassSimilarity
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -66,10 +68,11 @@ def test_a_head_is_exported_with_it(measure: Run, faster_rcnn: Path, wtn: Run) -
     exported = wtn(*export, "--similarity", similarity, "--neighbor-weights", "softmax")
 
     assert refused.returncode == 4
-    assert "no image of Cat, Fox, Gun looked like a seen class" in refused.stderr
+    assert "no image of Cat, Fox, Gun was given" in refused.stderr
     assert "--neighbor-weights softmax" in refused.stderr
     assert exported.returncode == 0, exported.stderr
-    assert "3 by rows" in exported.stdout
+    line = "3 by rows: all seen classes by cosine of raw rows, softmax of temperature 1\n"
+    assert " ".join(exported.stdout.split()).endswith(line.strip())
 
 
 def test_every_option_about_neighbours_is_taken(faster_rcnn: Path, wtn: Run) -> None:
@@ -142,9 +145,38 @@ def test_a_head_tells_the_share_that_was_borrowed(
     shown = wtn("inspect", head, "--json")
 
     assert exported.returncode == 0, exported.stderr
-    assert "3 by rows" in exported.stdout
+    line = "3 by rows: 4 nearest by cosine of raw rows, 0.3 of each row"
+    assert line in " ".join(exported.stdout.split())
     made = json.loads(shown.stdout)["made"]
     assert (made["method"], made["borrowed"]) == ("ae-wtn", {"rows": 3})
     assert made["neighbors"] == {
-        "count": 5, "metric": "cosine", "rows": "raw", "weights": "uniform", "share": 0.3,
+        "count": 4, "metric": "cosine", "rows": "raw", "weights": "uniform", "share": 0.3,
     }  # fmt: skip
+
+
+def test_a_line_tells_how_each_rule_chose_neighbours(
+    artifacts: SimpleNamespace, tmp_path: Path, wtn: Run
+) -> None:
+    """Two classes have images and one has none; a metric is of rows, the share of both."""
+    classes = ClassifierWeights.load(artifacts.classifier).vocabulary
+    novel = DetectionHead.load(artifacts.head).groups.index("novel")
+    others = [row for row in range(len(classes)) if row != novel]  # all but one have images
+    values = torch.full((len(others), len(classes)), 0.1)
+    images = torch.ones(len(others), dtype=torch.int64)
+    path = tmp_path / "similarity.safetensors"
+    ClassSimilarity(values, images, classes.subset(others), classes).save(path)
+    export = ("export-head", artifacts.checkpoint, "-o", tmp_path / "h", "--similarity", path,
+              "--neighbor-weights", "softmax", "--neighbor-share", 0.25)  # fmt: skip
+
+    everything, two = wtn(*export), wtn(*export, "--neighbors", 2)
+
+    by_rows, share = "by cosine of raw rows, softmax of temperature 1", ", 0.25 of each row"
+    for run, alike, nearest in (
+        (everything, "all seen classes", "all seen classes"),
+        (two, "2 most alike", "2 nearest"),
+    ):
+        said = " ".join(run.stdout.split()).partition("neighbours ")[2].removesuffix(share)
+        assert sorted(said.split("; ")) == [
+            f"1 by rows: {nearest} {by_rows}",
+            f"2 by images: {alike}",
+        ]

@@ -145,6 +145,19 @@ def test_show_config_prints_a_settings_file(wtn: Wtn, settings_toml: Path, tmp_p
     assert not (tmp_path / "run").exists()
 
 
+def test_show_config_needs_no_inputs(wtn: Wtn) -> None:
+    """What is required is a comment where it belongs, and a bad setting is still an error."""
+    bare, partly = wtn("train", "--show-config"), wtn("train", "--show-config", "--boxes", "b.csv")
+    wrong = wtn("train", "--show-config", "--iterations", 0)
+
+    assert bare.returncode == 0, bare.stderr
+    assert '\n[data]\n# boxes = "required, and not given"\n' in bare.stdout
+    assert tomllib.loads(bare.stdout)["schedule"]["iterations"] == 180_000
+    assert tomllib.loads(partly.stdout)["data"]["boxes"] == "b.csv"
+    assert "classifier" not in tomllib.loads(partly.stdout)
+    assert wrong.returncode == 2
+
+
 def test_a_bad_image_half_way_keeps_what_was_trained(
     wtn: Wtn, settings_toml: Path, world: SimpleNamespace, tmp_path: Path
 ) -> None:

@@ -41,7 +41,7 @@ def similarity(classes: str = "bd", columns: str = "abcde") -> ClassSimilarity:
 
 
 def test_each_method_has_its_number_of_neighbours() -> None:
-    """Faster R-CNN takes one, LSDA ten (here all three); a seen class borrows from itself."""
+    """Faster R-CNN takes one, LSDA ten (here there are three); a seen class borrows from itself."""
     one, ten = borrow(trained(), CLASSIFIER), borrow(trained("lsda"), CLASSIFIER)
 
     expected = torch.tensor([[0.0, 0, 1], [0, 0, 1], [1, 0, 0], [1, 0, 0], [0, 1, 0]])
@@ -49,7 +49,7 @@ def test_each_method_has_its_number_of_neighbours() -> None:
     assert one.neighbors.count == 1
     assert torch.equal(ten.shares[NOVEL], torch.full((2, 3), 1 / 3))
     assert torch.equal(ten.shares[[0, 2, 4]], expected[[0, 2, 4]])
-    assert ten.neighbors.count == 10
+    assert ten.neighbors.count == 3
     assert one.judged_by == ("itself", "rows", "itself", "rows", "itself")
     assert one.counts(range(5)) == {"rows": 2}
 
@@ -85,12 +85,25 @@ def test_a_share_of_each_novel_row_is_borrowed() -> None:
 
 
 def test_a_transfer_network_borrows_from_five() -> None:
-    """Here all three; without a share, rows stay as they are."""
+    """Here there are three; without a share, rows stay as they are."""
     found = borrow(trained("ae-wtn"), CLASSIFIER)
     own = ClassRows(torch.arange(10.0).view(5, 2), torch.arange(5.0))
 
-    assert found.neighbors.count == 5
+    assert found.neighbors.count == 3
     assert torch.equal(found.blend(own, own.of([0, 2, 4])).weight, own.weight)
+
+
+@pytest.mark.parametrize("weights", ["uniform", "softmax"])
+def test_the_number_of_neighbours_is_that_which_there_is(weights: str) -> None:
+    """More than the three seen classes cannot lend, by rows or by images."""
+    settings = NeighborSettings.model_validate({"count": 100_000, "weights": weights})
+
+    many = borrow(trained(), CLASSIFIER, settings, similarity=similarity("b"))
+
+    assert many.settings_of(["rows"])["count"] == 3
+    assert many.settings_of(["images"])["count"] == 3
+    two = borrow(trained(), CLASSIFIER, NeighborSettings(count=2), similarity=similarity("b"))
+    assert two.settings_of(["images"])["count"] == two.settings_of(["rows"])["count"] == 2
 
 
 def test_a_setting_does_not_change_the_number_of_neighbours() -> None:
