@@ -3,6 +3,7 @@
 import shlex
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,6 +17,8 @@ from wtn_cli.study_tables import show_plan, show_report
 if TYPE_CHECKING:
     from pipelines.study.study import StudyProgress
     from pipelines.study.worlds import WorldSource
+
+_QUIET = 60.0  # seconds without a line of progress, at most, while something is going on
 
 Name = Annotated[
     str,
@@ -102,10 +105,17 @@ def study(
     from pipelines.study.study import run_study  # imports torch, so only when it runs
 
     source = _source(world, data, words, scale, size, iterations)
-    chosen = _rows(methods)
+    chosen, given = _rows(methods), devices or ["auto"]
     if dry_run:
-        plan = plan_study(name, source, output, seeds=range(seeds), methods=chosen)
+        plan = plan_study(
+            name, source, output, seeds=range(seeds), methods=chosen, jobs=jobs, devices=given
+        )
         console.emit_json(plan.as_dict()) if as_json else show_plan(plan)
+        if plan.refused:
+            raise RunError(
+                f"{len(plan.refused)} of the trainings would be refused: their folders hold others",
+                mend="Name another folder with --output to keep both, or delete those.",
+            )
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is a Ctrl-C
     with console.progress(f"study {name}") as bar:
@@ -116,16 +126,16 @@ def study(
             seeds=range(seeds),
             methods=chosen,
             jobs=jobs,
-            devices=devices or ("auto",),
+            devices=given,
             command=shlex.join(["wtn", *sys.argv[1:]]),
-            on_progress=lambda progress: _show_progress(bar, progress),
+            on_progress=_ProgressShown(bar),
         )
     console.emit_json(report.as_dict()) if as_json else show_report(report)
     if report.failed:
         names = ", ".join(f"{row.row} (seed {row.seed})" for row in report.failed)
         raise RunError(
             f"{len(report.failed)} rows failed: {names}",
-            mend="The same command takes them up again.",
+            mend="The same command takes them up again once the cause is gone.",
         )
 
 
@@ -166,6 +176,23 @@ def _source(
     return open_images.OpenImagesSource(data, words, iterations or open_images.ITERATIONS)
 
 
-def _show_progress(bar: console.ProgressLine, progress: "StudyProgress") -> None:
-    running = "; ".join(f"{label}: {phase}" for label, phase in progress.running.items())
-    bar.update(progress.done, progress.rows, running)
+class _ProgressShown:
+    """Shows the progress of a study.
+
+    Where there is no terminal, that is a line when a task begins a part of its work, and one a
+    minute: a row may take hours.
+    """
+
+    def __init__(self, bar: console.ProgressLine) -> None:
+        self._bar = bar
+        self._parts: set[tuple[str, str]] = set()
+        self._said = time.monotonic()
+
+    def __call__(self, progress: "StudyProgress") -> None:
+        parts = {(label, phase.name) for label, phase in progress.running.items()}
+        news = bool(parts - self._parts) or time.monotonic() - self._said > _QUIET
+        self._parts = parts
+        if news:
+            self._said = time.monotonic()
+        running = "; ".join(f"{label}: {phase}" for label, phase in progress.running.items())
+        self._bar.update(progress.done, progress.rows, running, every=news)

@@ -30,17 +30,17 @@ def show_report(report: "StudyReport") -> None:
 
 
 def show_plan(plan: "StudyPlan") -> None:
-    """Show the trainings of a plan and what they take."""
+    """Show the trainings of a plan, each by its rows, and what they take."""
     console.say(f"{plan.study} in the world {plan.world}, {_count(plan.seeds, 'seed')}")
-    columns = ("training", "rows", "done", "to do", "iterations", "hours", "GB")
+    columns = ("rows of a training", "done", "to do", "refused", "iterations", "hours", "GB")
     console.show_table(
         columns,
         [
             (
-                training.name,
-                str(len(training.rows)),
+                ", ".join(training.rows),
                 str(training.done),
                 str(training.to_do),
+                str(len(training.refused)),
                 f"{training.iterations}",
                 f"{training.hours:.1f}",
                 f"{training.gigabytes:.2f}",
@@ -49,24 +49,31 @@ def show_plan(plan: "StudyPlan") -> None:
         ],
     )
     _show_left_out(plan.left_out)
+    for reason in plan.refused:
+        console.say(f"refused: {reason}")
+    console.show_facts("It takes, about:", _costs(plan))
+    for file in plan.missing:
+        console.say(f"missing: {file}")
+
+
+def _costs(plan: "StudyPlan") -> dict[str, str]:
+    hours, memory = "one training after the other", "a training"
+    if plan.jobs > 1:
+        beside = f"with {plan.jobs} side by side"
+        hours += f", or at least {plan.hours_side_by_side:.1f} h {beside}"
+        memory += f", {plan.memory_gigabytes_side_by_side:.1f} GB {beside}"
     evaluated = (
         f"; the evaluation of each row on {plan.evaluation_images} images comes on top"
         if plan.evaluation_images
         else ""
     )
-    console.show_facts(
-        "It takes, about:",
-        {
-            "time": f"{plan.hours:.1f} h, one training after the other ({plan.time_basis})"
-            f"{evaluated}",
-            "memory": f"{plan.memory_gigabytes:.1f} GB a training ({plan.memory_basis})",
-            "disk": f"{plan.gigabytes:.1f} GB of checkpoints{' and heads' if evaluated else ''}",
-            "images": f"{plan.train_images} to train on; {plan.image_gigabytes:.1f} GB "
-            f"({plan.image_basis})",
-        },
-    )
-    for file in plan.missing:
-        console.say(f"missing: {file}")
+    return {
+        "time": f"{plan.hours:.1f} h, {hours} ({plan.time_basis}){evaluated}",
+        "memory": f"{plan.memory_gigabytes:.1f} GB {memory} ({plan.memory_basis})",
+        "disk": f"{plan.gigabytes:.1f} GB of checkpoints{' and heads' if evaluated else ''}",
+        "images": f"{plan.train_images} to train on; {plan.image_gigabytes:.1f} GB "
+        f"({plan.image_basis})",
+    }
 
 
 def _parts(table: "Table", width: int) -> list[list[list[str]]]:

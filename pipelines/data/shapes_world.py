@@ -8,9 +8,10 @@ are one safetensors file.
 
 import csv
 import io
+import itertools
 import json
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,12 +89,17 @@ class ShapesWorld:
         )
 
 
-def write_shapes_world(folder: Path, settings: ShapesSettings) -> ShapesWorld:
+def write_shapes_world(
+    folder: Path,
+    settings: ShapesSettings,
+    on_picture: Callable[[int, int], None] = lambda drawn, total: None,
+) -> ShapesWorld:
     """Draw and write the whole world; the same settings give the same bytes.
 
     Args:
         folder: Where to write; made if missing, files of the same names are replaced.
         settings: The sizes of its parts, and the seed.
+        on_picture: Called after each crop and scene with how many are drawn, and how many will be.
 
     Raises:
         DatasetError: If the folder cannot be made.
@@ -110,10 +116,16 @@ def write_shapes_world(folder: Path, settings: ShapesSettings) -> ShapesWorld:
     world.hierarchy.write_text(json.dumps(shapes_hierarchy(settings.accents), indent=1))
     _write_classes(world.classes, vocabulary)
     _write_classes(world.seen_classes, vocabulary.subset(seen.tolist()))
-    _write_crops(world.crops, settings)
-    _write_split(world.train, seen, settings.num_train, TRAIN, settings)
-    _write_split(world.val_seen, seen, settings.num_val_seen, VAL_SEEN, settings)
-    _write_split(world.val_novel, novel, settings.num_val_novel, VAL_NOVEL, settings)
+    labels, drawn = _crop_labels(settings), itertools.count(1)
+    total = len(labels) + settings.num_train + settings.num_val_seen + settings.num_val_novel
+
+    def tell() -> None:
+        on_picture(next(drawn), total)
+
+    _write_crops(world.crops, labels, settings, tell)
+    _write_split(world.train, seen, settings.num_train, TRAIN, settings, tell)
+    _write_split(world.val_seen, seen, settings.num_val_seen, VAL_SEEN, settings, tell)
+    _write_split(world.val_novel, novel, settings.num_val_novel, VAL_NOVEL, settings, tell)
     return world
 
 
@@ -125,19 +137,25 @@ def _write_classes(path: Path, classes: Vocabulary) -> None:
     _write_csv(path, CLASS_COLUMNS, zip(classes.ids, classes.names, strict=True))
 
 
-def _write_crops(path: Path, settings: ShapesSettings) -> None:
+def _crop_labels(settings: ShapesSettings) -> NDArray[np.int64]:
+    """Return the class of each crop, sorted."""
+    classes, rng = settings.num_classes, _stream(settings, CROPS)
+    counts = long_tailed_counts(classes, settings.num_crops, settings.min_crops, rng)
+    return np.repeat(np.arange(classes), counts)
+
+
+def _write_crops(
+    path: Path, labels: NDArray[np.int64], settings: ShapesSettings, tell: Callable[[], None]
+) -> None:
     """Write crops sorted by class: ``images`` uint8 ``[n, s, s, 3]``, ``labels`` int64 ``[n]``.
 
     ``attributes`` int64 ``[n, G]`` are the positions of the values of their attributes.
     """
-    classes, size, accents = settings.num_classes, settings.crop_size, settings.accents
-    counts = long_tailed_counts(
-        classes, settings.num_crops, settings.min_crops, _stream(settings, CROPS)
-    )
-    labels = np.repeat(np.arange(classes), counts)
+    size, accents = settings.crop_size, settings.accents
     images = np.empty((len(labels), size, size, 3), np.uint8)
     for index, row in enumerate(labels.tolist()):
         images[index] = draw_crop(row, size, _stream(settings, CROPS, index), accents)
+        tell()
     tensors: dict[str, NDArray[Any]] = {
         "images": images,
         "labels": labels,
@@ -153,6 +171,7 @@ def _write_split(
     num_scenes: int,
     stream: int,
     settings: ShapesSettings,
+    tell: Callable[[], None],
 ) -> None:
     """Write the scenes of ``classes`` and their annotations."""
     ids, name = shapes_vocabulary(settings.accents).ids, split.images.stem
@@ -170,6 +189,7 @@ def _write_split(
                 label_rows += [
                     (image_id, "verification", ids[row], confidence) for row in verified.tolist()
                 ]
+            tell()
     _write_csv(split.boxes, BOX_COLUMNS, box_rows)
     _write_csv(split.labels, LABEL_COLUMNS, label_rows)
 

@@ -1,10 +1,11 @@
 """Whether what an earlier run left behind belongs to these settings and these files.
 
-Paths are compared resolved, files by their contents. Images to train on are taken to be those of
-their boxes: they may be half a terabyte.
+Files count by their contents, wherever they are, so a folder may be moved or copied. Images to
+train on are taken to be those of their boxes, since they may be half a terabyte: of them only the
+names of their archives count.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,24 +14,37 @@ import torch
 
 from pipelines import provenance
 from pipelines.artifacts import ClassifierWeights, DetectorCheckpoint
+from pipelines.classifiers.torchvision import SCHEME
 from pipelines.config import TrainSettings, validate_settings
 from pipelines.errors import ConfigError
 
+_SHOWN = 3  # differences in one message
+_FILE = "a file"  # in place of its path, where its contents are compared
 
-def same_settings(found: Mapping[str, Any], settings: TrainSettings) -> bool:
-    """Tell whether stored settings are these ones, on whatever device they were used."""
+
+def other_settings(found: Mapping[str, Any], settings: TrainSettings) -> list[str]:
+    """Return what differs between stored settings and these, in words; not the device.
+
+    Args:
+        found: Of an earlier run, as JSON values.
+        settings: Of the training.
+    """
     try:
         stored = validate_settings(dict(found) | {"device": settings.device})
-    except ConfigError:  # of a version that knew other settings
-        return False
-    same: bool = _resolved(stored.model_dump()) == _resolved(settings.model_dump())
-    return same
+    except ConfigError as error:
+        return [f"another version made its settings ({error.what})"]
+    there, now = _comparable(stored), _comparable(settings)
+    return [
+        f"{key} is {_text(there.get(key))} there, {_text(now.get(key))} now"
+        for key in there | now
+        if there.get(key) != now.get(key)
+    ]
 
 
-def same_inputs(
+def other_inputs(
     checkpoint: DetectorCheckpoint, settings: TrainSettings, classifier: ClassifierWeights
-) -> bool:
-    """Tell whether a checkpoint was trained on what is now in the files of the settings.
+) -> list[str]:
+    """Return which files of the settings a checkpoint was not trained on, in words.
 
     Args:
         checkpoint: Of an earlier run.
@@ -41,11 +55,18 @@ def same_inputs(
         OSError: If a file cannot be read.
     """
     used = {p["role"]: p["sha256"] for p in checkpoint.provenance.get("parents", ())}
-    return (
-        checkpoint.classifier.vocabulary.ids == classifier.vocabulary.ids
-        and torch.equal(checkpoint.classifier.weight, classifier.weight)
-        and all(used.get(role) == sha256(path) for role, path in _input_files(settings).items())
+    same_classifier = checkpoint.classifier.vocabulary.ids == classifier.vocabulary.ids and (
+        torch.equal(checkpoint.classifier.weight, classifier.weight)
     )
+    others = [] if same_classifier else [settings.classifier]
+    others += [p for role, p in _input_files(settings).items() if used.get(role) != sha256(p)]
+    return [f"{path} has other contents" for path in others]
+
+
+def first_of(differences: Sequence[str]) -> str:
+    """Return the first differences, and how many more there are."""
+    more = len(differences) - _SHOWN
+    return "; ".join([*differences[:_SHOWN], *([f"and {more} more"] if more > 0 else [])])
 
 
 def sha256(path: Path) -> str:
@@ -67,22 +88,31 @@ def _sha256(path: Path, size: int, changed: int) -> str:
 def _input_files(settings: TrainSettings) -> dict[str, Path]:
     """Return the files of the settings by their roles in a checkpoint, but for the classifier's."""
     data, weights = settings.data, settings.backbone.weights
-    network = Path(weights) if weights and Path(weights).is_file() else None
     files = {
         "boxes": data.boxes,
         "classes": data.classes,
         "hierarchy": data.hierarchy,
-        "backbone": network,
+        "backbone": Path(weights) if weights and not weights.startswith(SCHEME) else None,
     }
     return {role: path for role, path in files.items() if path is not None}
 
 
-def _resolved(value: Any) -> Any:  # noqa: ANN401 - a tree of settings
-    """Replace the paths in a tree of settings, and text that names a file, by resolved ones."""
-    if isinstance(value, Mapping):
-        return {key: _resolved(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_resolved(item) for item in value]
-    if isinstance(value, Path) or (isinstance(value, str) and Path(value).is_file()):
-        return Path(value).resolve()
-    return value
+def _comparable(settings: TrainSettings) -> dict[str, Any]:
+    """Return settings by ``key.path``, without the places of files."""
+    files = dict.fromkeys(_input_files(settings), _FILE)
+    keys = {"boxes": "data.boxes", "classes": "data.classes", "hierarchy": "data.hierarchy"}
+    named = {keys.get(role, "backbone.weights"): file for role, file in files.items()}
+    images = tuple(path.name for path in settings.data.images)
+    return _flat(settings.model_dump()) | named | {"classifier": _FILE, "data.images": images}
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        nested = isinstance(value, Mapping)
+        flat |= _flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
+    return flat
+
+
+def _text(value: object) -> str:
+    return "unset" if value is None else str(value)

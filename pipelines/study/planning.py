@@ -9,11 +9,15 @@ from typing import Any
 import torch
 
 from pipelines.config import TrainSettings
+from pipelines.errors import ArtifactError, ConfigError
 from pipelines.models.detection import build_detector
 from pipelines.models.heads import ClassRowSource, build_head
 from pipelines.models.losses import LabelTables
-from pipelines.study.runs import Row
+from pipelines.storage import refuse_unwritable
+from pipelines.study.outputs import report_files
+from pipelines.study.runs import Row, refuse_to_lose
 from pipelines.study.scope import by_training, scope_of
+from pipelines.study.workers import share_out
 from pipelines.study.worlds import WorldCost, WorldSource
 
 _FLOAT = 4  # bytes
@@ -27,7 +31,8 @@ class PlannedTraining:
         name: Of the training.
         rows: That are measured on it.
         done: Of the seeds, how many are trained.
-        to_do: How many are not.
+        to_do: How many would be trained.
+        refused: Why the others would not: what other finished trainings are in their folders.
         iterations: Of each.
         images: Shown in each, repetitions counted.
         hours: For those to do, one after the other.
@@ -38,6 +43,7 @@ class PlannedTraining:
     rows: tuple[str, ...]
     done: int
     to_do: int
+    refused: tuple[str, ...]
     iterations: int
     images: int
     hours: float
@@ -58,6 +64,7 @@ class StudyPlan:
         train_images: Of the world.
         evaluation_images: Of the world, on which each row is evaluated; 0 if the study does not.
         time_basis: Where the hours come from.
+        jobs: Trainings side by side.
         memory_gigabytes: Of one training.
         memory_basis: Where that comes from.
         image_gigabytes: Of all images.
@@ -73,6 +80,7 @@ class StudyPlan:
     train_images: int
     evaluation_images: int
     time_basis: str
+    jobs: int
     memory_gigabytes: float
     memory_basis: str
     image_gigabytes: float
@@ -84,13 +92,33 @@ class StudyPlan:
         return sum(training.hours for training in self.trainings)
 
     @property
+    def hours_side_by_side(self) -> float:
+        """Of all trainings to do, at least: the last of them may not fill all jobs."""
+        return self.hours / self.jobs
+
+    @property
+    def memory_gigabytes_side_by_side(self) -> float:
+        """Of all trainings that run at a time."""
+        return self.memory_gigabytes * self.jobs
+
+    @property
+    def refused(self) -> list[str]:
+        """Why trainings would be refused."""
+        return [reason for training in self.trainings for reason in training.refused]
+
+    @property
     def gigabytes(self) -> float:
         """Of all checkpoints and heads."""
         return sum(training.gigabytes for training in self.trainings)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan as JSON values."""
-        return asdict(self) | {"hours": self.hours, "gigabytes": self.gigabytes}
+        return asdict(self) | {
+            "hours": self.hours,
+            "hours_side_by_side": self.hours_side_by_side,
+            "memory_gigabytes_side_by_side": self.memory_gigabytes_side_by_side,
+            "gigabytes": self.gigabytes,
+        }
 
 
 def plan_study(
@@ -100,34 +128,35 @@ def plan_study(
     *,
     seeds: Sequence[int],
     methods: Sequence[str] = (),
+    jobs: int | None = None,
+    devices: Sequence[str] = ("auto",),
 ) -> StudyPlan:
-    """Tell what :func:`pipelines.study.study.run_study` would do; nothing need be there yet.
+    """Tell what :func:`pipelines.study.study.run_study` would do; no file need be there yet.
 
     Raises:
-        ConfigError: If the study or a row is unknown, or the world serves no row.
+        ConfigError: If the study, a row or a device is unknown, or the world serves no row.
+        OSError: If the output can hold no file.
     """
     scope = scope_of(name, source, output, seeds, methods)
+    refuse_unwritable(report_files(scope).values())
+    groups = list(zip(*(by_training(scope.rows(seed)) for seed in scope.seeds), strict=True))
+    slots = share_out(devices, jobs, len(scope.seeds) * len(groups))
+    firsts = [[rows[0] for rows in group] for group in groups]
+    finished = [row for group in firsts for row in group if row.is_trained()]
     cost, evaluates = source.cost, scope.study.evaluates
-    groups = zip(*(by_training(scope.rows(seed)) for seed in scope.seeds), strict=True)
-    trainings = [
-        (rows_of_seeds, [rows[0] for rows in rows_of_seeds if rows[0].is_trained()])
-        for rows_of_seeds in groups
-    ]
-    finished = [row for _, trained in trainings for row in trained]
     factor = _slowness(finished, cost) if finished else 1.0
-    basis = f"{len(finished)} finished trainings here" if finished else cost.time_basis
+    trainings = tuple(_plan(group, finished, cost, factor, exports=evaluates) for group in groups)
     return StudyPlan(
         study=scope.study.name,
         world=source.name,
         seeds=len(scope.seeds),
-        trainings=tuple(
-            _plan(rows, len(done), cost, factor, exports=evaluates) for rows, done in trainings
-        ),
+        trainings=trainings,
         left_out=dict(scope.left_out),
         missing=tuple(source.missing()),
         train_images=cost.train_images,
         evaluation_images=cost.evaluation_images if evaluates else 0,
-        time_basis=basis,
+        time_basis=f"{len(finished)} finished trainings here" if finished else cost.time_basis,
+        jobs=max(min(len(slots), sum(training.to_do for training in trainings)), 1),
         memory_gigabytes=cost.memory_gigabytes,
         memory_basis=cost.memory_basis,
         image_gigabytes=cost.image_gigabytes,
@@ -136,13 +165,18 @@ def plan_study(
 
 
 def _plan(
-    group: Sequence[Sequence[Row]], done: int, cost: WorldCost, factor: float, *, exports: bool
+    group: Sequence[Sequence[Row]],
+    finished: Sequence[Row],
+    cost: WorldCost,
+    factor: float,
+    *,
+    exports: bool,
 ) -> PlannedTraining:
     """Plan a training with all its seeds.
 
     Args:
         group: Its rows, of each seed.
-        done: Of the seeds.
+        finished: Rows that are trained, the first of each training.
         cost: Of the world.
         factor: Times the seconds of the world's cost.
         exports: Whether the study writes heads.
@@ -154,16 +188,31 @@ def _plan(
     seconds = factor * images * cost.seconds_per_image[settings.head.method]
     num_heads = sum(row.has_head_file for row in rows) if exports else 0
     heads = num_heads * cost.classes * settings.detector.roi_width * _FLOAT
+    waiting = [of_seed[0] for of_seed in group if of_seed[0] not in finished]
+    refused = tuple(reason for row in waiting if (reason := _refusal(row)))
+    to_do = len(waiting) - len(refused)
     return PlannedTraining(
         name=rows[0].variant.training,
         rows=tuple(row.variant.name for row in rows),
-        done=done,
-        to_do=len(group) - done,
+        done=len(group) - len(waiting),
+        to_do=to_do,
+        refused=refused,
         iterations=schedule.iterations,
         images=images,
-        hours=seconds * (len(group) - done) / 3600,
+        hours=seconds * to_do / 3600,
         gigabytes=len(group) * (checkpoint_bytes(settings, cost) + heads) / 1e9,
     )
+
+
+def _refusal(row: Row) -> str | None:
+    """Return why the row's training would be refused, as far as the files that are there tell."""
+    try:
+        refuse_to_lose(row)
+    except ConfigError as error:
+        return f"{error.where}: {error.what}"
+    except (ArtifactError, OSError):
+        pass  # the world has yet to be made, or to be brought
+    return None
 
 
 def _slowness(finished: Sequence[Row], cost: WorldCost) -> float:

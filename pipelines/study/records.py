@@ -130,5 +130,5 @@ def all_failed(failed: Sequence[FailedRow], where: Path) -> RunError:
     return RunError(
         f"all {len(failed)} rows failed; {first.row} with seed {first.seed}: {first.error}",
         where=where,
-        mend="Once this is mended, the same command takes them up again.",
+        mend="Once its cause is gone, the same command takes a row up again.",
     )

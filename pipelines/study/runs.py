@@ -14,7 +14,7 @@ from pipelines.export import export_head
 from pipelines.metrics.evaluation import Protocol
 from pipelines.metrics.report import EvaluateReport
 from pipelines.metrics.scorer import Scoring
-from pipelines.study.freshness import files_sha256, same_inputs, same_settings, sha256
+from pipelines.study import freshness
 from pipelines.study.machine import describe_machine
 from pipelines.study.records import (
     RESULT_REVISION,
@@ -80,17 +80,27 @@ class Row:
 
     def is_trained(self) -> bool:
         """Tell whether the checkpoint is the end of this very training, on these very files."""
-        settings = self.settings()
         try:
             found = DetectorCheckpoint.load(self.checkpoint)
             return (
-                found.iteration == settings.schedule.iterations
+                found.iteration == self.settings().schedule.iterations
                 and self.training_record().revision == TRAINING_REVISION
-                and same_settings(found.config, settings)
-                and same_inputs(found, settings, classifier_of(self.variant, self.world))
+                and not self.differences(found)
             )
         except (ArtifactError, OSError):
             return False
+
+    def differences(self, found: DetectorCheckpoint) -> list[str]:
+        """Return what sets a training apart from this one, in words: settings, or else files.
+
+        Raises:
+            ArtifactError: If the classifier's file is lost or bad.
+            OSError: If another file cannot be read.
+        """
+        settings = self.settings()
+        return freshness.other_settings(found.config, settings) or freshness.other_inputs(
+            found, settings, classifier_of(self.variant, self.world)
+        )
 
     def result(self) -> RowResult | None:
         """Return its result, or None if there is none under these conditions."""
@@ -101,13 +111,13 @@ class Row:
             told, now = dict(found.conditions), self.conditions()
         except (OSError, ValueError, TypeError):
             return None
-        same = same_settings(told.pop("settings", {}), self.settings())
-        return found if same and told | {"settings": now["settings"]} == now else None
+        others = freshness.other_settings(told.pop("settings", {}), self.settings())
+        return found if not others and told | {"settings": now["settings"]} == now else None
 
     def conditions(self) -> dict[str, Any]:
         """Return what decides its figures, as JSON values; the checkpoint must be there."""
         settings = self.settings().model_dump(mode="json", exclude_none=True, exclude={"device"})
-        files = {"checkpoint": sha256(self.checkpoint), **self._evaluation_files()}
+        files = {"checkpoint": freshness.sha256(self.checkpoint), **self._evaluation_files()}
         return {
             "settings": settings,
             **self._borrowing(),
@@ -119,11 +129,11 @@ class Row:
     def _evaluation_files(self) -> dict[str, list[str]]:
         """Return the contents of the files that are read besides the checkpoint, by their use."""
         files = {
-            name: files_sha256((*at.truth.paths, *at.images, Path(at.classes)))
+            name: freshness.files_sha256((*at.truth.paths, *at.images, Path(at.classes)))
             for name, at in self.world.evaluations.items()
         }
         if self.variant.similarity and self.world.similarity is not None:
-            files["similarity"] = files_sha256([self.world.similarity])
+            files["similarity"] = freshness.files_sha256([self.world.similarity])
         return files
 
     def _metrics(self) -> dict[str, Any]:
@@ -148,7 +158,7 @@ def train_row(row: Row, device: str, on_progress: Progress) -> None:
     """
     if row.is_trained():
         return
-    _refuse_to_lose(row)
+    refuse_to_lose(row)
     write_inputs(row.variant, row.world, row.folder)
     train_detector(
         row.settings(device),
@@ -160,10 +170,14 @@ def train_row(row: Row, device: str, on_progress: Progress) -> None:
     write_json(row.checkpoint.parent / TRAINING, asdict(record))
 
 
-def _refuse_to_lose(row: Row) -> None:
-    """Refuse to replace hours of work: a finished training with other settings or files.
+def refuse_to_lose(row: Row) -> None:
+    """Refuse to replace hours of work: a finished training that is not the row's.
 
     What an earlier version trained is replaced; what nobody recorded may be the user's own.
+
+    Raises:
+        ConfigError: If its folder holds one; it tells the first differences.
+        ArtifactError, OSError: If it holds one, and a file of the row cannot be read.
     """
     try:
         found = DetectorCheckpoint.load(row.checkpoint)
@@ -173,8 +187,9 @@ def _refuse_to_lose(row: Row) -> None:
         return
     if 0 < row.training_record().revision < TRAINING_REVISION:
         return
+    others = row.differences(found) or ["there is no record that this version trained it"]
     raise ConfigError(
-        "the folder holds a finished training with other settings or other files",
+        f"the folder holds another finished training: {freshness.first_of(others)}",
         where=row.checkpoint.parent,
         mend="Name another folder with --output to keep both, or delete this one.",
     )

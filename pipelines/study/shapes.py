@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -146,8 +147,7 @@ def make_shapes_world(
 
     What is in the folder is replaced. The seed is that of the sizes.
     """
-    on_progress("draw the world", 0, 1)
-    drawn = write_shapes_world(folder, sizes)
+    drawn = write_shapes_world(folder, sizes, partial(on_progress, "draw the world"))
     network = folder / NETWORK
     train_classifier(
         drawn.crops,

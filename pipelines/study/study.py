@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from pipelines.benchmarks.machine import available_cpus
-from pipelines.devices import resolve_device
 from pipelines.errors import Interrupted
 from pipelines.storage import refuse_unwritable
 from pipelines.study.findings import find
@@ -17,10 +15,28 @@ from pipelines.study.outputs import StudyReport, report_files, write_outputs
 from pipelines.study.records import FailedRow, all_failed
 from pipelines.study.runs import Row, measure_row, train_row
 from pipelines.study.scope import Scope, by_training, scope_of
-from pipelines.study.workers import Outcome, Slot, Task, in_words, run_tasks
+from pipelines.study.workers import Outcome, Slot, Task, in_words, run_tasks, share_out
 from pipelines.study.worlds import Progress, World, WorldSource, refuse_missing
 
 WAITS = "waits for another study"
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of a task's work, and how far it is.
+
+    Args:
+        name: Of the part.
+        done: Of its steps.
+        total: Of its steps; 1 if they are not counted.
+    """
+
+    name: str
+    done: int
+    total: int
+
+    def __str__(self) -> str:
+        return self.name if self.total == 1 else f"{self.name} {self.done}/{self.total}"
 
 
 @dataclass(frozen=True)
@@ -35,7 +51,7 @@ class StudyProgress:
 
     done: int
     rows: int
-    running: dict[str, str]
+    running: dict[str, Phase]
 
 
 @dataclass(frozen=True)
@@ -149,19 +165,6 @@ def run_study(
     return _report(scope, failed, command, time.perf_counter() - started, slots)
 
 
-def share_out(devices: Sequence[str], jobs: int | None, trainings: int) -> list[Slot]:
-    """Return the slots of jobs side by side, no more than there are trainings.
-
-    Raises:
-        ConfigError: If there is no such device.
-    """
-    on_cpu = all(resolve_device(device).type == "cpu" for device in devices)
-    cpus = available_cpus()
-    wanted = jobs or (cpus if on_cpu else len(devices))
-    count = min(wanted, trainings)
-    return [Slot(devices[i % len(devices)], max(cpus // count, 1)) for i in range(count)]
-
-
 class _Crew:
     """Does the tasks of a study, and tells how far they are."""
 
@@ -169,7 +172,7 @@ class _Crew:
         self, scope: Scope, slots: Sequence[Slot], on_progress: Callable[[StudyProgress], None]
     ) -> None:
         self._scope, self._slots, self._on_progress = scope, slots, on_progress
-        self._running: dict[str, str] = {}
+        self._running: dict[str, Phase] = {}
         self._done, self._total = 0, len(scope.seeds) * len(scope.variants)
 
     def work(self) -> list[FailedRow]:
@@ -206,7 +209,7 @@ class _Crew:
         ]
 
     def _tell(self, task: Task, phase: str, done: int, total: int) -> None:
-        self._running[task.label] = phase if total == 1 else f"{phase} {done}/{total}"
+        self._running[task.label] = Phase(phase, done, total)
         self._show()
 
     def _end(self, task: Task) -> None:

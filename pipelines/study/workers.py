@@ -13,6 +13,8 @@ from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 import torch
 
+from pipelines.benchmarks.machine import available_cpus
+from pipelines.devices import resolve_device
 from pipelines.errors import Interrupted, WTNError
 from pipelines.study.worlds import Progress
 
@@ -43,6 +45,19 @@ class Slot:
 
     device: str
     threads: int
+
+
+def share_out(devices: Sequence[str], jobs: int | None, trainings: int) -> list[Slot]:
+    """Return the slots of jobs side by side, no more than there are trainings.
+
+    Raises:
+        ConfigError: If there is no such device.
+    """
+    on_cpu = all(resolve_device(device).type == "cpu" for device in devices)
+    cpus = available_cpus()
+    wanted = jobs or (cpus if on_cpu else len(devices))
+    count = min(wanted, trainings)
+    return [Slot(devices[i % len(devices)], max(cpus // count, 1)) for i in range(count)]
 
 
 TaskT = TypeVar("TaskT", bound=Task)

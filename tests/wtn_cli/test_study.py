@@ -11,7 +11,10 @@ from pipelines.data.shapes import ShapesSettings
 from pipelines.study import shapes
 from pipelines.study.findings import DETECTION, TRAINING_LOSS
 from pipelines.study.outputs import StudyReport
+from pipelines.study.study import Phase, StudyProgress
 from pipelines.study.tables import Table, TableRow
+from wtn_cli import console
+from wtn_cli.study import _ProgressShown
 from wtn_cli.study_tables import show_report
 
 Wtn = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -44,7 +47,16 @@ def test_a_study_from_flags_to_files(wtn: Wtn, tmp_path: Path) -> None:
     assert "52.87" in ended.stdout
     assert str(tmp_path / "shapes/table2-wtn.md") in ended.stdout
     assert "study table2 1/1" in ended.stderr
+    for part in ("world of seed 0: draw the world 1/", "world of seed 0: train the classifier 1/",
+                 "wtn, seed 0: train ", "wtn, seed 0: evaluate "):  # fmt: skip
+        assert ended.stderr.count(part) == 1
     assert json.loads(again.stdout)["rows"]["wtn"]["seeds"][0]["seed"] == 0
+    longer = tuple("20" if flag == "10" else flag for flag in study)
+    planned, refused = wtn(*longer, "--dry-run"), wtn(*longer)
+    assert planned.returncode == refused.returncode == 1
+    assert "Error: 1 of the trainings would be refused" in planned.stderr
+    for told in (planned.stdout, refused.stderr):
+        assert "schedule.iterations is 10 there, 20 now" in told
     (tmp_path / "shapes/seed-0/wtn/result.json").unlink()
     (tmp_path / "shapes/seed-0/world/val-novel.zip").write_bytes(b"broken")
 
@@ -128,6 +140,7 @@ def test_the_plan_of_a_drawn_world_of_the_papers_size(wtn: Wtn, tmp_path: Path) 
     [
         (("tabel1",), "there is no study 'tabel1'"),
         (("table2", "--methods", "wtn,lsda"), "the study has no row 'lsda'"),
+        (("table2", "--dry-run", "--device", "foo"), "device 'foo' cannot be used here"),
         (("table2", "--methods", ""), "--methods names no row"),
         (("table2", "--methods", " , "), "--methods names no row"),
         (("table1", "--words", "x.safetensors"), "--words changes nothing in the world shapes"),
@@ -158,3 +171,27 @@ def test_missing_files_are_bad_data(wtn: Wtn, tmp_path: Path) -> None:
     assert ended.returncode == 3
     assert "Error: 5 of the files of the world open-images are missing" in ended.stderr
     assert f"{tmp_path / 'oi-57.safetensors'}: wtn prepare oi-57" in ended.stderr
+
+
+def test_a_long_part_of_the_work_is_told_each_minute(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where there is no terminal; and at once when another begins, or the same of another task."""
+    now = [0.0]
+    monkeypatch.setattr("wtn_cli.study.time.monotonic", lambda: now[0])
+    with console.progress("study table1") as bar:
+        shown = _ProgressShown(bar)
+        for step in range(100):
+            now[0] = 5.0 * step
+            shown(StudyProgress(0, 2, {"wtn, seed 0": Phase("train", step, 100)}))
+        shown(StudyProgress(0, 2, {"wtn, seed 0": Phase("evaluate", 0, 9)}))
+        shown(StudyProgress(1, 2, {"wtn+, seed 0": Phase("evaluate", 1, 9)}))
+
+    lines = capsys.readouterr().err.splitlines()
+
+    steps = [line.rpartition(" train ")[2] for line in lines if " train " in line]
+    assert steps == ["0/100", "13/100", "26/100", "39/100", "52/100", "65/100", "78/100", "91/100"]
+    assert [line.partition("seed 0: ")[2] for line in lines[len(steps) :]] == [
+        "evaluate 0/9",
+        "evaluate 1/9",
+    ]

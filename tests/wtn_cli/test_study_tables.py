@@ -32,3 +32,31 @@ def test_the_hours_of_one_gpu_are_told_as_such(
                 "ae-wtn", "--dry-run").stdout  # fmt: skip
 
     assert "80.2 h, one training after the other (on one GPU, 4 times the paper's Table 4" in shown
+
+
+def test_a_plan_names_rows_as_methods_does(
+    wtn: Wtn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training is a line, with all rows that are measured on it."""
+    monkeypatch.setenv("COLUMNS", "1000")
+
+    shown = wtn("study", "table1", "--dry-run", "-o", tmp_path).stdout
+
+    assert " lsda, lsda-visual-weights, lsda-visual-images " in shown
+    assert " faster-rcnn-nn " in shown
+
+
+@pytest.mark.parametrize("jobs", [1, 4])
+def test_a_plan_tells_what_its_jobs_take_together(
+    wtn: Wtn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int
+) -> None:
+    """By default there is one a processor, each with its own memory."""
+    monkeypatch.setenv("COLUMNS", "1000")
+    flags = ("--jobs", jobs, "--device", "cpu", "--dry-run", "-o", tmp_path)
+
+    shown = wtn("study", "table2", "--seeds", 3, *flags).stdout
+
+    assert "0.7 h, one training after the other" in shown
+    assert ("or at least 0.2 h with 4 side by side (" in shown) == (jobs == 4)
+    assert ("1.1 GB a training, 4.4 GB with 4 side by side (" in shown) == (jobs == 4)
+    assert ("side by side" in shown) == (jobs > 1)

@@ -174,3 +174,13 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(DatasetError, match=r"file: cannot make the folder \(File exists\)"):
         write_shapes_world(blocked, SETTINGS)
+
+
+def test_each_picture_is_told(tmp_path: Path) -> None:
+    """Drawing takes minutes: how many pictures there are, and how many of them are drawn."""
+    told: list[tuple[int, int]] = []
+
+    world = write_shapes_world(tmp_path, SETTINGS, lambda *drawn: told.append(drawn))
+
+    total = len(load_file(world.crops)["labels"]) + 35
+    assert told == [(drawn, total) for drawn in range(1, total + 1)]

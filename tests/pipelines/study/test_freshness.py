@@ -12,7 +12,13 @@ import pytest
 
 from pipelines.artifacts import ClassifierWeights, DetectorCheckpoint
 from pipelines.config import validate_settings
-from pipelines.study.freshness import files_sha256, same_inputs, same_settings, sha256
+from pipelines.study.freshness import (
+    files_sha256,
+    first_of,
+    other_inputs,
+    other_settings,
+    sha256,
+)
 from pipelines.vocabulary import Vocabulary
 
 Change = Callable[[dict[str, Any]], object]
@@ -31,34 +37,66 @@ def classifier(artifacts: SimpleNamespace) -> ClassifierWeights:
 
 
 @pytest.mark.parametrize(
-    ("change", "same"),
+    "change",
     [
-        (lambda tree: None, True),
-        (lambda tree: tree.update(device="auto"), True),
-        (lambda tree: tree.update(classifier=os.path.relpath(tree["classifier"])), True),
-        (lambda tree: tree["backbone"].update(
-            weights=os.path.relpath(tree["backbone"]["weights"])), True),
-        (lambda tree: tree["schedule"].update(iterations=4), False),
-        (lambda tree: tree["backbone"].update(weights=None), False),
-        (lambda tree: tree.update(seed=1), False),
+        lambda tree: None,
+        lambda tree: tree.update(device="auto", classifier="moved/classifier.safetensors"),
+        lambda tree: tree["backbone"].update(weights="moved/network.safetensors"),
+        lambda tree: tree["data"].update(boxes="moved/boxes.csv"),
+        lambda tree: tree["data"].update(images=[f"moved/{Path(tree['data']['images']).name}"]),
     ],
-)  # fmt: skip
-def test_settings_are_the_same_but_for_device_and_spelling(
-    found: DetectorCheckpoint, settings_tree: dict[str, Any], change: Change, same: bool
+)
+def test_settings_are_the_same_but_for_device_and_places(
+    found: DetectorCheckpoint, settings_tree: dict[str, Any], change: Change
 ) -> None:
-    """A file may be named in another way and the device be another; nothing else may differ."""
+    """Whatever the folder is called, and from wherever it is named, there or not."""
     change(settings_tree)
 
-    assert same_settings(found.config, validate_settings(settings_tree)) is same
+    assert other_settings(found.config, validate_settings(settings_tree)) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda tree: tree["schedule"].update(iterations=4),
+         "schedule.iterations is 3 there, 4 now"),
+        (lambda tree: tree.update(seed=1), "seed is 0 there, 1 now"),
+        (lambda tree: tree["backbone"].update(weights=None),
+         "backbone.weights is a file there, unset now"),
+        (lambda tree: tree["backbone"].update(weights="torchvision:resnet50"),
+         "backbone.weights is a file there, torchvision:resnet50 now"),
+        (lambda tree: tree["data"].update(hierarchy="tree.json"),
+         "data.hierarchy is unset there, a file now"),
+        (lambda tree: tree["data"].update(images=["other.zip"]), "'other.zip',) now"),
+    ],
+)  # fmt: skip
+def test_another_setting_is_told_with_both_values(
+    found: DetectorCheckpoint, settings_tree: dict[str, Any], change: Change, told: str
+) -> None:
+    """The user sees which option to give, or that a file has come or gone."""
+    change(settings_tree)
+
+    (difference,) = other_settings(found.config, validate_settings(settings_tree))
+
+    assert told in difference
 
 
 def test_settings_of_another_version_are_others(
     found: DetectorCheckpoint, settings_tree: dict[str, Any]
 ) -> None:
-    """A stored setting that is no longer known is no error: the training is done again."""
+    """A stored setting that is no longer known is no traceback; it is named."""
     stored = {**found.config, "detector": {**found.config["detector"], "forgotten": 1}}
 
-    assert not same_settings(stored, validate_settings(settings_tree))
+    (difference,) = other_settings(stored, validate_settings(settings_tree))
+
+    assert "another version made its settings" in difference
+    assert "forgotten" in difference
+
+
+def test_a_message_holds_the_first_differences() -> None:
+    """The rest is counted: another world would differ in dozens."""
+    assert first_of(["a", "b", "c"]) == "a; b; c"
+    assert first_of(["a", "b", "c", "d", "e"]) == "a; b; c; and 2 more"
 
 
 @pytest.mark.parametrize("changed", ["boxes", "weights"])
@@ -74,11 +112,21 @@ def test_inputs_are_known_by_what_the_files_hold(
     copy = Path(shutil.copy(group[changed], tmp_path / "copy"))
     group[changed] = str(copy)
     settings = validate_settings(settings_tree)
-    assert same_inputs(found, settings, classifier)
+    assert other_inputs(found, settings, classifier) == []
 
     copy.write_bytes(copy.read_bytes() + b"\n")
 
-    assert not same_inputs(found, settings, classifier)
+    assert other_inputs(found, settings, classifier) == [f"{copy} has other contents"]
+
+
+def test_a_file_that_is_lost_is_not_taken_for_the_same(
+    found: DetectorCheckpoint, classifier: ClassifierWeights, settings_tree: dict[str, Any]
+) -> None:
+    """Its place does not count, so its contents must; a network may be named by text too."""
+    settings_tree["backbone"]["weights"] = "moved/network.safetensors"
+
+    with pytest.raises(FileNotFoundError, match="moved"):
+        other_inputs(found, validate_settings(settings_tree), classifier)
 
 
 def test_a_file_that_the_training_did_not_have_is_another_input(
@@ -90,7 +138,9 @@ def test_a_file_that_the_training_did_not_have_is_another_input(
     """A hierarchy decides which classes count as negatives."""
     settings_tree["data"]["hierarchy"] = str(world.hierarchy)
 
-    assert not same_inputs(found, validate_settings(settings_tree), classifier)
+    assert other_inputs(found, validate_settings(settings_tree), classifier) == [
+        f"{world.hierarchy} has other contents"
+    ]
 
 
 def test_the_classifier_counts_by_its_rows_and_ids(
@@ -104,9 +154,9 @@ def test_the_classifier_counts_by_its_rows_and_ids(
     turned = replace(classifier, vocabulary=Vocabulary(ids[::-1], names))
     longer = replace(classifier, weight=2 * classifier.weight)
 
-    assert same_inputs(found, settings, renamed)
-    assert not same_inputs(found, settings, turned)
-    assert not same_inputs(found, settings, longer)
+    assert other_inputs(found, settings, renamed) == []
+    for other in (turned, longer):
+        assert other_inputs(found, settings, other) == [f"{settings.classifier} has other contents"]
 
 
 def test_a_file_is_read_again_once_it_was_written_again(tmp_path: Path) -> None:

@@ -1,10 +1,16 @@
 """Tests for pipelines.study.planning: every study in every world, and what it comes to."""
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from pipelines.artifacts import DetectorCheckpoint
+from pipelines.errors import ConfigError
 from pipelines.study.open_images import OpenImagesSource
 from pipelines.study.planning import StudyPlan, plan_study
 from pipelines.study.records import TrainingLog
@@ -82,3 +88,60 @@ def test_finished_trainings_tell_the_hours_of_the_others(
     assert found.hours == pytest.approx(2 * 200 / 3600)
     assert found.time_basis == "4 finished trainings here"
     assert found.gigabytes == expected.gigabytes
+
+
+@pytest.fixture
+def finished(tmp_path: Path, artifacts: SimpleNamespace) -> Path:
+    """Return a folder in which a training of other settings has ended in place of WTN's."""
+    folder = tmp_path / "shapes/seed-0/wtn"
+    folder.mkdir(parents=True)
+    shutil.copy(artifacts.checkpoint, folder)
+    return folder
+
+
+def test_a_training_that_would_be_refused_is_not_to_do(tmp_path: Path, finished: Path) -> None:
+    """The plan promises what the run does, and tells why it would do no more."""
+    found = plan(tmp_path, "table2", "wtn", "wtn+", seeds=2)
+
+    wtn, other = found.trainings
+    assert (wtn.done, wtn.to_do, other.to_do) == (0, 1, 2)
+    (reason,) = found.refused
+    assert reason.startswith(f"{finished}: the folder holds another finished training: ")
+    assert wtn.hours == pytest.approx(other.hours / 2)
+
+
+def test_an_unfinished_training_is_to_do(
+    tmp_path: Path, finished: Path, artifacts: SimpleNamespace
+) -> None:
+    """Nothing would be lost."""
+    found = DetectorCheckpoint.load(artifacts.checkpoint)
+    replace(found, iteration=1).save(finished / artifacts.checkpoint.name)
+
+    (training,) = plan(tmp_path, "table2", "wtn").trainings
+
+    assert (training.to_do, training.refused) == (1, ())
+
+
+def test_jobs_side_by_side_share_the_hours_and_not_the_memory(tmp_path: Path) -> None:
+    """There are never more of them than trainings to do."""
+    rows: dict[str, Any] = {"seeds": [0], "methods": ["wtn", "wtn+"], "devices": ["cpu"]}
+
+    one, two, many = (
+        plan_study("table2", ShapesSource(), tmp_path, jobs=jobs, **rows) for jobs in (1, 2, 9)
+    )
+
+    assert one.hours_side_by_side == one.hours == 2 * two.hours_side_by_side
+    assert two.memory_gigabytes_side_by_side == 2 * one.memory_gigabytes_side_by_side
+    assert many == two
+    assert two.as_dict()["hours_side_by_side"] == two.hours_side_by_side
+
+
+def test_a_plan_is_refused_what_the_run_is(tmp_path: Path) -> None:
+    """A device that is not there, and a file in the place of the folder; none is made."""
+    with pytest.raises(ConfigError, match="device 'foo' cannot be used"):
+        plan_study("table2", ShapesSource(), tmp_path / "out", seeds=[0], devices=["foo"])
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "out").touch()
+
+    with pytest.raises(ConfigError, match="out: a file, not a folder"):
+        plan(tmp_path / "out", "table2")

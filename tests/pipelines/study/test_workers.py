@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from pipelines.benchmarks.machine import available_cpus
 from pipelines.errors import DatasetError, Interrupted
 from pipelines.study import workers
-from pipelines.study.workers import Outcome, Slot, in_words, run_tasks
+from pipelines.study.workers import Outcome, Slot, in_words, run_tasks, share_out
 
 MODULE = '''
 """A task that does what its name says."""
@@ -151,3 +152,17 @@ def test_an_interrupted_task_ends_the_study(task: Any) -> None:  # noqa: ANN401
 def test_errors_in_words(error: Exception, words: str) -> None:
     """No traceback, and no number of the operating system."""
     assert in_words(error) == words
+
+
+@pytest.mark.parametrize(
+    ("devices", "jobs", "expected"),
+    [(["cpu"], 3, ["cpu"] * 3), (["cpu", "cpu:0"], 3, ["cpu", "cpu:0", "cpu"]), (["cpu"], 99, 5)],
+)
+def test_jobs_take_the_devices_in_turn(
+    devices: list[str], jobs: int, expected: list[str] | int
+) -> None:
+    """There are never more jobs than trainings, and their threads share the processors."""
+    slots = share_out(devices, jobs, trainings=5)
+
+    assert [s.device for s in slots] == (["cpu"] * 5 if expected == 5 else expected)
+    assert sum(slot.threads for slot in slots) <= max(available_cpus(), len(slots))
