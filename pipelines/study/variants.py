@@ -127,7 +127,7 @@ TABLE3 = (
 )
 FIGURE4 = (WTN, WTN_PLUS, AE_WTN)
 
-LENGTHS = (0.25, 0.5, 1.0, 2.0)  # times the world's iterations
+LENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)  # times the world's iterations
 WIDE_SPREAD = 28.0  # longest over shortest row of one large-scale classifier, says the paper
 
 

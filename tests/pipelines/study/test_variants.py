@@ -46,8 +46,8 @@ Rows = dict[str, dict[str, Any]]
 
 
 def lengths(name: str, row: dict[str, Any]) -> Rows:
-    """Return a row at a quarter, half and twice its length, and as it is."""
-    of_length = {"-x0.25": 250, "-x0.5": 500, "": 1000, "-x2": 2000}
+    """Return a row at a quarter, half, twice and four times its length, and as it is."""
+    of_length = {"-x0.25": 250, "-x0.5": 500, "": 1000, "-x2": 2000, "-x4": 4000}
     return {f"{name}{end}": row | {"iterations": n} for end, n in of_length.items()}
 
 
