@@ -29,7 +29,7 @@ from pipelines.study.variant_settings import classifier_of, variant_settings, wr
 from pipelines.study.variants import Variant
 from pipelines.study.worlds import METRICS, NOVEL_AR50, Progress, World
 from pipelines.train import train_detector
-from pipelines.training.run_folder import CHECKPOINT
+from pipelines.training.run_folder import CHECKPOINT, set_aside
 from pipelines.training.run_folder import METRICS as LOG
 
 RECALL_AT = 100  # detections of an image (paper: AR50@100)
@@ -111,8 +111,8 @@ class Row:
             told, now = dict(found.conditions), self.conditions()
         except (OSError, ValueError, TypeError):
             return None
-        others = freshness.other_settings(told.pop("settings", {}), self.settings())
-        return found if not others and told | {"settings": now["settings"]} == now else None
+        # The settings are a record alone: they are the checkpoint's, which is in the files.
+        return found if told | {"settings": now["settings"]} == now else None
 
     def conditions(self) -> dict[str, Any]:
         """Return what decides its figures, as JSON values; the checkpoint must be there."""
@@ -129,7 +129,7 @@ class Row:
     def _evaluation_files(self) -> dict[str, list[str]]:
         """Return the contents of the files that are read besides the checkpoint, by their use."""
         files = {
-            name: freshness.files_sha256((*at.truth.paths, *at.images, Path(at.classes)))
+            name: freshness.files_sha256((*at.truth.paths, *at.images, *at.class_files))
             for name, at in self.world.evaluations.items()
         }
         if self.variant.similarity and self.world.similarity is not None:
@@ -153,21 +153,26 @@ class Row:
 def train_row(row: Row, device: str, on_progress: Progress) -> None:
     """Train the row's detector, unless that has been done.
 
+    The record comes first, so that a training which is stopped right after its last checkpoint is
+    known as this version's; what an earlier one left behind must not pass for it.
+
     Raises:
         ConfigError: If its folder holds a finished training of another kind.
     """
     if row.is_trained():
         return
     refuse_to_lose(row)
+    folder = row.checkpoint.parent
+    set_aside(folder)
+    record = TrainingRecord(TRAINING_REVISION, describe_machine(device))
+    write_json(folder / TRAINING, asdict(record))
     write_inputs(row.variant, row.world, row.folder)
     train_detector(
         row.settings(device),
-        row.checkpoint.parent,
+        folder,
         lambda record: on_progress("train", record.iteration, record.iterations),
         overwrite=True,
     )
-    record = TrainingRecord(TRAINING_REVISION, describe_machine(device))
-    write_json(row.checkpoint.parent / TRAINING, asdict(record))
 
 
 def refuse_to_lose(row: Row) -> None:
@@ -185,11 +190,15 @@ def refuse_to_lose(row: Row) -> None:
         return
     if found.iteration < found.config["schedule"]["iterations"]:
         return
-    if 0 < row.training_record().revision < TRAINING_REVISION:
+    revision = row.training_record().revision
+    if 0 < revision < TRAINING_REVISION:
         return
-    others = row.differences(found) or ["there is no record that this version trained it"]
+    others = row.differences(found)
+    unknown = "a later version trained" if revision else "no study recorded"
     raise ConfigError(
-        f"the folder holds another finished training: {freshness.first_of(others)}",
+        f"the folder holds another finished training: {freshness.first_of(others)}"
+        if others
+        else f"the folder holds a finished training that {unknown}",
         where=row.checkpoint.parent,
         mend="Name another folder with --output to keep both, or delete this one.",
     )

@@ -95,7 +95,7 @@ class RunTraining:
             return self._run(device, on_progress)
 
     def _run(self, device: str, on_progress: Progress) -> dict[str, str]:
-        pending = [row for row in self.rows if row.result() is None or not self.evaluates]
+        pending = [row for row in self.rows if not self.evaluates or row.result() is None]
         if pending:
             train_row(pending[0], device, on_progress)
         failed = {}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipelines.config import Metric
+from pipelines.data.class_choice import GROUPS
 from pipelines.errors import DatasetError
 from pipelines.evaluate import GroundTruthFiles
 from pipelines.storage import atomic_path
@@ -31,6 +32,11 @@ class EvaluationSet:
     images: tuple[Path, ...]
     truth: GroundTruthFiles
     metric: Metric = "oid"
+
+    @property
+    def class_files(self) -> tuple[Path, ...]:
+        """The class file, unless it is a group; a file that is called like a group is none."""
+        return () if self.classes in GROUPS else (Path(self.classes),)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import re
 import shutil
 import sys
@@ -188,6 +189,42 @@ def test_a_result_on_other_files_is_stale(copy: Path, name: str) -> None:
     assert row.result() is None
 
 
+def test_a_file_that_is_called_like_a_group_is_not_read(copy: Path) -> None:
+    """The classes of this world are groups of the head, whatever lies in the working folder."""
+    row = scope_of("table1", SOURCE, copy, [0], ["zsd-words"]).rows(0)[0]
+
+    Path("novel").write_text("x")
+
+    assert row.result() is not None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "conditions"])
+def test_a_result_that_is_broken_is_measured_again(copy: Path, text: str) -> None:
+    """Empty, cut, without its keys or without conditions; the detector is not trained again."""
+    row = scope_of("table1", SOURCE, copy, [0], ["zsd-words"]).rows(0)[0]
+    file = copy / "shapes/seed-0/zsd-words/result.json"
+    whole = json.loads(file.read_text())
+    file.write_text(json.dumps(whole | {text: None}) if text in whole else text)
+    trained = stamps(copy, "checkpoint.safetensors")
+
+    assert row.result() is None
+    assert not study(copy, methods=["zsd-words"]).failed
+
+    assert stamps(copy, "checkpoint.safetensors") == trained
+    assert json.loads(file.read_text())["metrics"] == whole["metrics"]
+
+
+def test_the_settings_of_a_result_are_a_record_alone(copy: Path) -> None:
+    """They are the checkpoint's, which counts by its contents."""
+    row = scope_of("table1", SOURCE, copy, [0], ["zsd-words"]).rows(0)[0]
+    file = copy / "shapes/seed-0/zsd-words/result.json"
+    told = json.loads(file.read_text())
+
+    file.write_text(json.dumps(told | {"conditions": told["conditions"] | {"settings": None}}))
+
+    assert row.result() is not None
+
+
 def test_a_result_of_another_checkpoint_is_stale(copy: Path) -> None:
     """Two rows share a training: once one has it done again, the other's figures are old."""
     first, second = scope_of("table1", SOURCE, copy, [0], ROWS[:2]).rows(0)
@@ -222,10 +259,65 @@ def test_a_training_that_nobody_recorded_is_not_replaced(copy: Path) -> None:
     before = stamps(copy, "checkpoint.safetensors")
 
     assert not row.is_trained()
-    with pytest.raises(RunError, match="there is no record that this version"):
+    with pytest.raises(RunError, match="holds a finished training that no study recorded"):
         study(copy, methods=["zsd-words"])
 
     assert stamps(copy, "checkpoint.safetensors") == before
+
+
+def test_a_training_of_a_later_version_is_not_replaced(copy: Path) -> None:
+    """It is recorded, so the message does not say that it is not."""
+    row = scope_of("table1", SOURCE, copy, [0], ["zsd-words"]).rows(0)[0]
+    record = row.checkpoint.parent / "training.json"
+    record.write_text(json.dumps({"revision": TRAINING_REVISION + 1, "machine": {}}))
+
+    with pytest.raises(RunError, match="holds a finished training that a later version trained"):
+        study(copy, methods=["zsd-words"])
+
+
+def test_a_stop_in_the_last_save_loses_nothing(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checkpoint may be whole then, and the same command does the rest."""
+    shutil.rmtree(copy / "shapes/seed-0/zsd-words")
+    fsync, phases = os.fsync, [""]
+
+    def stop_once(file: int) -> None:
+        if phases[-1] == "train 4/4":
+            phases.append("stopped")
+            raise KeyboardInterrupt
+        fsync(file)
+
+    def listen(progress: StudyProgress) -> None:
+        phases.extend(str(phase) for phase in progress.running.values())
+
+    monkeypatch.setattr("pipelines.storage.os.fsync", stop_once)
+    with pytest.raises(Interrupted, match="the study was stopped"):
+        study(copy, methods=["zsd-words"], on_progress=listen)
+    assert "stopped" in phases
+    trained = stamps(copy, "checkpoint.safetensors")
+
+    report = study(copy, methods=["zsd-words"])
+
+    assert not report.failed
+    assert stamps(copy, "checkpoint.safetensors") == trained
+
+
+def test_what_an_earlier_version_trained_does_not_pass_for_this_ones(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if its replacement is stopped before the first step; it is set aside."""
+    row = scope_of("table1", SOURCE, copy, [0], ["zsd-words"]).rows(0)[0]
+
+    def stop(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "TRAINING_REVISION", TRAINING_REVISION + 1)
+    monkeypatch.setattr(runs, "train_detector", stop)
+    with pytest.raises(Interrupted):
+        study(copy, methods=["zsd-words"])
+
+    assert row.training_record().revision == TRAINING_REVISION + 1
+    assert not row.is_trained()
+    assert row.checkpoint.with_name("previous-checkpoint.safetensors").exists()
 
 
 def test_a_world_of_other_sizes_is_refused(folder: Path) -> None:
