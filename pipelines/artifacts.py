@@ -90,6 +90,7 @@ class DetectorCheckpoint:
         config: The resolved training settings.
         iteration: Optimiser steps taken.
         provenance: The training's inputs.
+        path: Of the file that it was read from, for messages.
     """
 
     FORMAT: ClassVar[str] = "wtn.detector-checkpoint"
@@ -108,6 +109,7 @@ class DetectorCheckpoint:
     config: Mapping[str, Any]
     iteration: int
     provenance: Provenance = field(default_factory=dict)
+    path: Path | None = None
 
     @property
     def partition(self) -> ClassPartition:
@@ -145,6 +147,7 @@ class DetectorCheckpoint:
             config=header["config"],
             iteration=int(header["iteration"]),
             provenance=provenance,
+            path=path,
         )
 
 

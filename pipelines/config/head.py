@@ -66,16 +66,6 @@ class ZSDSettings(Settings):
     margin: AboveZero = 1.0
     """Of the max-margin loss."""
 
-    @model_validator(mode="after")
-    def _no_idle_margin(self) -> Self:
-        changed = self.margin != type(self).model_fields["margin"].default
-        if changed and self.mode == "sigmoid":
-            raise ValueError(
-                "margin changes nothing where mode is sigmoid, only where it is margin; leave it "
-                "out, or set mode to margin"
-            )
-        return self
-
 
 class HeadSettings(Settings):
     """The rule that turns classifier rows into detector rows (Kuen et al., ICCV 2019, sec. 3-4)."""

@@ -31,8 +31,7 @@ def load_settings(
         ConfigError: On an unknown key (names the nearest valid one), a bad value, or bad syntax.
         DatasetError: If the file cannot be read.
     """
-    tree, from_file = _merge(file, assignments, flags)
-    return validate_settings(tree, file, from_file)
+    return _validate_given(*_merge(file, assignments, flags), file)
 
 
 def show_settings(
@@ -49,9 +48,12 @@ def show_settings(
     """
     tree, from_file = _merge(file, assignments, flags)
     for key in _REQUIRED:
-        if _value_at(tree, key.split(".")) is None:
+        *groups, name = key.split(".")
+        group = _value_at(tree, groups)
+        if group is None or (isinstance(group, Mapping) and name not in group):
             _assign(tree, key, _NOT_GIVEN)
-    lines = validate_settings(tree, file, from_file).as_toml().splitlines()
+    text = _validate_given(tree, from_file, file).as_toml().rstrip("\n")
+    lines = text.split("\n")  # and nowhere else: a value may hold other ends of lines
     return "\n".join(f"# {line}" if line.endswith(f'"{_NOT_GIVEN}"') else line for line in lines)
 
 
@@ -93,6 +95,25 @@ def validate_settings(
         return TrainSettings.model_validate(tree)
     except ValidationError as error:
         raise _as_config_error(error, file, from_file or {}) from error
+
+
+def _validate_given(
+    tree: Mapping[str, Any], from_file: Mapping[str, Any], file: Path | None
+) -> TrainSettings:
+    """Return what a user gave as settings; what changes nothing is refused here.
+
+    Stored settings may hold it: it did no harm to what was made with them.
+    """
+    settings = validate_settings(tree, file, from_file)
+    head, zsd = settings.head, settings.head.zsd
+    idle = head.method == "zsd" and zsd.mode == "sigmoid"
+    if idle and zsd.margin != type(zsd).model_fields["margin"].default:
+        raise ConfigError(
+            "head.zsd.margin changes nothing where head.zsd.mode is sigmoid",
+            where=file if _value_at(from_file, ("head", "zsd", "margin")) == zsd.margin else None,
+            mend="Leave it out, or set head.zsd.mode to margin.",
+        )
+    return settings
 
 
 def _read_file(file: Path) -> dict[str, Any]:

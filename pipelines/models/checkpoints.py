@@ -102,7 +102,11 @@ def _settings(checkpoint: DetectorCheckpoint) -> TrainSettings:
     try:
         return validate_settings(checkpoint.config)
     except ConfigError as error:
-        raise ArtifactError(f"the checkpoint's settings are not valid: {error}") from error
+        raise ArtifactError(
+            f"the checkpoint's settings are not valid: {error.what}",
+            where=checkpoint.path,
+            mend=error.mend,
+        ) from error
 
 
 def _load(module: torch.nn.Module, state: dict[str, Tensor]) -> None:

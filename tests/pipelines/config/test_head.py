@@ -55,16 +55,6 @@ def test_every_setting_is_shared_or_has_its_methods() -> None:
     assert CHANGED.keys() == USED_BY.keys()
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_margin_without_its_loss_is_refused(method: str) -> None:
-    """With the sigmoid only its default may be written out; the scale serves both modes."""
-    for zsd in ({"mode": "margin", "margin": 3.0, "scale": 2.0}, {"margin": 1.0, "scale": 2.0}):
-        HeadSettings.model_validate({"method": method, "zsd": zsd})
-    for zsd in ({"mode": "sigmoid", "margin": 3.0}, {"margin": 3.0}):
-        with pytest.raises(ValidationError, match="margin changes nothing where mode is sigmoid"):
-            HeadSettings.model_validate({"method": method, "zsd": zsd})
-
-
 @pytest.mark.parametrize(
     ("method", "standardizes", "norm"),
     [("wtn", False, "none"), ("wtn+", True, "group"), ("ae-wtn", True, "group")],

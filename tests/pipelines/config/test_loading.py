@@ -1,11 +1,12 @@
 """Tests for pipelines.config.loading: files, assignments and flags, and what is refused."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pipelines.config import load_settings
+from pipelines.config import load_settings, show_settings
 from pipelines.errors import ConfigError
 
 REQUIRED = ["classifier=c", "data.images=i", "data.boxes=b"]
@@ -98,6 +99,48 @@ def test_a_setting_that_the_method_ignores_is_refused() -> None:
     message = "bad value for head: alpha changes nothing in wtn, only in ae-wtn, ae-wtn-cosine;"
     with pytest.raises(ConfigError, match=message):
         load_settings(None, [*REQUIRED, "head.alpha=5"], {"head.method": "wtn"})
+
+
+def test_a_margin_without_its_loss_is_refused(tmp_path: Path) -> None:
+    """Where the user gives it for the method that has it; a file may be written for all methods."""
+    file = tmp_path / "settings.toml"
+    file.write_text("[head.zsd]\nmargin = 2.0\n")
+    zsd = [*REQUIRED, "head.method=zsd"]
+
+    assert load_settings(file, [*REQUIRED, "head.method=wtn"]).head.zsd.margin == 2
+    assert load_settings(file, [*zsd, "head.zsd.mode=margin"]).head.zsd.margin == 2
+    assert load_settings(None, [*zsd, "head.zsd.margin=1"]).head.zsd.margin == 1
+    for given, show in ((file, load_settings), (None, load_settings), (None, show_settings)):
+        with pytest.raises(ConfigError, match="margin changes nothing where") as raised:
+            show(given, zsd if given else [*zsd, "head.zsd.margin=2"])
+        assert raised.value.where == (str(file) if given else None)
+
+
+@pytest.mark.parametrize("show", [load_settings, show_settings])
+def test_a_setting_in_the_place_of_a_group_is_named(
+    tmp_path: Path, show: Callable[[Path | None, list[str]], object]
+) -> None:
+    """With the file that holds it; nothing that the user did not give is told of."""
+    file = tmp_path / "settings.toml"
+    file.write_text("data = 3\n")
+
+    with pytest.raises(ConfigError, match=r"bad value for data: .*\(given: 3\)") as raised:
+        show(file, ["classifier=c"])
+    assert raised.value.where == str(file)
+
+    with pytest.raises(ConfigError, match="bad value for data: ") as raised:
+        show(None, ["classifier=c", "data=3"])
+    assert raised.value.where is None
+
+
+def test_shown_settings_hold_any_character(tmp_path: Path) -> None:
+    """Some end a line for Python and not in TOML."""
+    odd = "a\x85b\u2028c"
+    file = tmp_path / "settings.toml"
+
+    file.write_text(show_settings(None, ["data.boxes=b"], {"classifier": odd}))
+
+    assert load_settings(file).classifier == Path(odd)
 
 
 def test_a_missing_setting_says_how_to_give_it() -> None:

@@ -1,5 +1,6 @@
 """Tests for pipelines.models.offline: a head in memory serves as one that was exported."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +10,7 @@ import torch
 
 from pipelines.artifacts import ClassifierWeights, DetectionHead, DetectorCheckpoint
 from pipelines.config import validate_settings
-from pipelines.errors import MismatchError
+from pipelines.errors import ArtifactError, MismatchError
 from pipelines.models.checkpoints import load_detector, restore_class_head
 from pipelines.models.offline import load_head
 from pipelines.train import train_detector
@@ -99,3 +100,27 @@ def test_a_computed_head_serves_its_own_checkpoint_only(
         load_detector(artifacts.checkpoint, load_head(zsd))
     with pytest.raises(MismatchError, match=r"No head file serves zsd(.|\n)*without --head"):
         load_detector(zsd, DetectionHead.load(artifacts.head))
+
+
+def test_a_checkpoint_may_hold_a_margin_that_changed_nothing(
+    artifacts: SimpleNamespace, tmp_path: Path
+) -> None:
+    """Its settings may be those of a file for all methods, and it detects as it did."""
+    trained, file = DetectorCheckpoint.load(artifacts.checkpoint), tmp_path / "idle.safetensors"
+    head = trained.config["head"] | {"zsd": {"mode": "sigmoid", "margin": 2.0}}
+    replace(trained, config={**trained.config, "head": head}).save(file)
+
+    assert torch.equal(load_head(file).weight, load_head(artifacts.checkpoint).weight)
+
+
+def test_a_checkpoint_with_bad_settings_is_named(
+    artifacts: SimpleNamespace, tmp_path: Path
+) -> None:
+    """The file and the setting in it."""
+    trained, file = DetectorCheckpoint.load(artifacts.checkpoint), tmp_path / "odd.safetensors"
+    replace(trained, config={**trained.config, "forgotten": 1}).save(file)
+
+    with pytest.raises(ArtifactError, match="not valid: unknown setting 'forgotten'") as raised:
+        load_head(file)
+
+    assert raised.value.where == str(file)
