@@ -174,12 +174,10 @@ def _build(settings: TrainSettings, inputs: TrainInputs) -> GeneralizedRCNN:
 def _provenance(settings: TrainSettings, inputs: TrainInputs) -> Provenance:
     data = settings.data
     index = open_index(data.boxes).provenance if is_index(data.boxes) else None
-    parents = [
-        parent("classifier", settings.classifier, inputs.classifier.provenance),
-        parent("boxes", data.boxes, index),
+    parents = [parent("classifier", settings.classifier, inputs.classifier.provenance)]
+    parents += [
+        parent(role, path, index if role == "boxes" else None) for role, path in data.files.items()
     ]
-    files = {"classes": data.classes, "hierarchy": data.hierarchy}
-    parents += [parent(role, path) for role, path in files.items() if path is not None]
     if inputs.backbone is not None:
         parents += [parent("backbone", path) for path in inputs.backbone.files]
     return provenance_of(*parents, images=[str(source) for source in inputs.images.sources])

@@ -46,3 +46,9 @@ class DataSettings(Settings):
     """Probability of mirroring a training image (release: 0.5)."""
     workers: Annotated[int, Field(ge=0)] = 2
     """Processes that decode images."""
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The files besides the images, by the role that records give them."""
+        given = {"boxes": self.boxes, "classes": self.classes, "hierarchy": self.hierarchy}
+        return {role: path for role, path in given.items() if path is not None}

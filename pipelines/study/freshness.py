@@ -20,6 +20,7 @@ from pipelines.errors import ConfigError
 
 _SHOWN = 3  # differences in one message
 _FILE = "a file"  # in place of its path, where its contents are compared
+_CHOSEN = "schedule.iterations"  # by the user; in a study, other settings follow from it
 
 
 def other_settings(found: Mapping[str, Any], settings: TrainSettings) -> list[str]:
@@ -32,11 +33,15 @@ def other_settings(found: Mapping[str, Any], settings: TrainSettings) -> list[st
     try:
         stored = validate_settings(dict(found) | {"device": settings.device})
     except ConfigError as error:
-        return [f"another version made its settings ({error.what})"]
-    there, now = _comparable(stored), _comparable(settings)
+        return [f"its settings are not known here: {error.what}"]
+    return differences(_comparable(stored), _comparable(settings))
+
+
+def differences(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return in words which values are not the same; what the user chose comes first."""
     return [
         f"{key} is {_text(there.get(key))} there, {_text(now.get(key))} now"
-        for key in there | now
+        for key in sorted(there | now, key=lambda key: key != _CHOSEN)
         if there.get(key) != now.get(key)
     ]
 
@@ -55,18 +60,29 @@ def other_inputs(
         OSError: If a file cannot be read.
     """
     used = {p["role"]: p["sha256"] for p in checkpoint.provenance.get("parents", ())}
-    same_classifier = checkpoint.classifier.vocabulary.ids == classifier.vocabulary.ids and (
-        torch.equal(checkpoint.classifier.weight, classifier.weight)
+    files = {role: path for (role, _), path in _input_files(settings).items()}
+    others = [] if _alike(checkpoint.classifier, classifier) else [settings.classifier]
+    others += [path for role, path in files.items() if used.get(role) != sha256(path)]
+    return [f"{path} is not what it was trained on" for path in others]
+
+
+def _alike(one: ClassifierWeights, other: ClassifierWeights) -> bool:
+    """Tell whether two classifiers have the same classes and rows.
+
+    Rows that a study makes are computed again each time, and processors round differently.
+    """
+    same_classes = one.vocabulary.ids == other.vocabulary.ids
+    return (
+        same_classes
+        and one.weight.shape == other.weight.shape
+        and torch.allclose(one.weight, other.weight, rtol=1e-5, atol=1e-8)
     )
-    others = [] if same_classifier else [settings.classifier]
-    others += [p for role, p in _input_files(settings).items() if used.get(role) != sha256(p)]
-    return [f"{path} has other contents" for path in others]
 
 
-def first_of(differences: Sequence[str]) -> str:
+def first_of(told: Sequence[str]) -> str:
     """Return the first differences, and how many more there are."""
-    more = len(differences) - _SHOWN
-    return "; ".join([*differences[:_SHOWN], *([f"and {more} more"] if more > 0 else [])])
+    more = len(told) - _SHOWN
+    return "; ".join([*told[:_SHOWN], *([f"and {more} more"] if more > 0 else [])])
 
 
 def sha256(path: Path) -> str:
@@ -85,24 +101,19 @@ def _sha256(path: Path, size: int, changed: int) -> str:
     return provenance.sha256(path)
 
 
-def _input_files(settings: TrainSettings) -> dict[str, Path]:
-    """Return the files of the settings by their roles in a checkpoint, but for the classifier's."""
-    data, weights = settings.data, settings.backbone.weights
-    files = {
-        "boxes": data.boxes,
-        "classes": data.classes,
-        "hierarchy": data.hierarchy,
-        "backbone": Path(weights) if weights and not weights.startswith(SCHEME) else None,
-    }
-    return {role: path for role, path in files.items() if path is not None}
+def _input_files(settings: TrainSettings) -> dict[tuple[str, str], Path]:
+    """Return the files of the settings, but for the classifier's, by role in a record and key."""
+    weights = settings.backbone.weights
+    files = {(role, f"data.{role}"): path for role, path in settings.data.files.items()}
+    if weights and not weights.startswith(SCHEME):
+        files["backbone", "backbone.weights"] = Path(weights)
+    return files
 
 
 def _comparable(settings: TrainSettings) -> dict[str, Any]:
     """Return settings by ``key.path``, without the places of files."""
-    files = dict.fromkeys(_input_files(settings), _FILE)
-    keys = {"boxes": "data.boxes", "classes": "data.classes", "hierarchy": "data.hierarchy"}
-    named = {keys.get(role, "backbone.weights"): file for role, file in files.items()}
-    images = tuple(path.name for path in settings.data.images)
+    named = {key: _FILE for _, key in _input_files(settings)}
+    images = ", ".join(path.name for path in settings.data.images) or None
     return _flat(settings.model_dump()) | named | {"classifier": _FILE, "data.images": images}
 
 

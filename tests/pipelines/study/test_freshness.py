@@ -13,6 +13,7 @@ import pytest
 from pipelines.artifacts import ClassifierWeights, DetectorCheckpoint
 from pipelines.config import validate_settings
 from pipelines.study.freshness import (
+    differences,
     files_sha256,
     first_of,
     other_inputs,
@@ -67,7 +68,9 @@ def test_settings_are_the_same_but_for_device_and_places(
          "backbone.weights is a file there, torchvision:resnet50 now"),
         (lambda tree: tree["data"].update(hierarchy="tree.json"),
          "data.hierarchy is unset there, a file now"),
-        (lambda tree: tree["data"].update(images=["other.zip"]), "'other.zip',) now"),
+        (lambda tree: tree["data"].update(images=["other.zip"]), "data.images is images there, other.zip now"),
+        (lambda tree: tree["data"].update(images=["a.zip", "b.zip"]), "a.zip, b.zip now"),
+        (lambda tree: tree["data"].update(images=[]), "data.images is images there, unset now"),
     ],
 )  # fmt: skip
 def test_another_setting_is_told_with_both_values(
@@ -89,8 +92,19 @@ def test_settings_of_another_version_are_others(
 
     (difference,) = other_settings(stored, validate_settings(settings_tree))
 
-    assert "another version made its settings" in difference
+    assert "its settings are not known here: " in difference
     assert "forgotten" in difference
+
+
+def test_what_the_user_chose_comes_first() -> None:
+    """The steps follow from the iterations; what is the same is not told."""
+    there = {"seed": 0, "schedule.steps": (65,), "schedule.iterations": 100}
+    now = {"seed": 0, "schedule.steps": (130,), "schedule.iterations": 200, "new": None}
+
+    assert differences(there, now) == [
+        "schedule.iterations is 100 there, 200 now",
+        "schedule.steps is (65,) there, (130,) now",
+    ]
 
 
 def test_a_message_holds_the_first_differences() -> None:
@@ -116,7 +130,7 @@ def test_inputs_are_known_by_what_the_files_hold(
 
     copy.write_bytes(copy.read_bytes() + b"\n")
 
-    assert other_inputs(found, settings, classifier) == [f"{copy} has other contents"]
+    assert other_inputs(found, settings, classifier) == [f"{copy} is not what it was trained on"]
 
 
 def test_a_file_that_is_lost_is_not_taken_for_the_same(
@@ -139,24 +153,29 @@ def test_a_file_that_the_training_did_not_have_is_another_input(
     settings_tree["data"]["hierarchy"] = str(world.hierarchy)
 
     assert other_inputs(found, validate_settings(settings_tree), classifier) == [
-        f"{world.hierarchy} has other contents"
+        f"{world.hierarchy} is not what it was trained on"
     ]
 
 
 def test_the_classifier_counts_by_its_rows_and_ids(
     found: DetectorCheckpoint, classifier: ClassifierWeights, settings_tree: dict[str, Any]
 ) -> None:
-    """Names may change; a row or an id may not."""
+    """Names may change, and the last digit that a processor rounds; a row or an id may not."""
     settings = validate_settings(settings_tree)
     ids, names = classifier.vocabulary.ids, tuple(map(str.upper, classifier.vocabulary.names))
 
     renamed = replace(classifier, vocabulary=Vocabulary(ids, names))
     turned = replace(classifier, vocabulary=Vocabulary(ids[::-1], names))
-    longer = replace(classifier, weight=2 * classifier.weight)
+    rounded = replace(classifier, weight=classifier.weight * (1 + 1e-6))
+    longer = replace(classifier, weight=classifier.weight * (1 + 1e-4))
+    narrower = replace(classifier, weight=classifier.weight[:, :1])
 
-    assert other_inputs(found, settings, renamed) == []
-    for other in (turned, longer):
-        assert other_inputs(found, settings, other) == [f"{settings.classifier} has other contents"]
+    for same in (renamed, rounded):
+        assert other_inputs(found, settings, same) == []
+    for other in (turned, longer, narrower):
+        assert other_inputs(found, settings, other) == [
+            f"{settings.classifier} is not what it was trained on"
+        ]
 
 
 def test_a_file_is_read_again_once_it_was_written_again(tmp_path: Path) -> None:
