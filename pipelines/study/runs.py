@@ -27,7 +27,7 @@ from pipelines.study.records import (
 )
 from pipelines.study.variant_settings import classifier_of, variant_settings, write_inputs
 from pipelines.study.variants import Variant
-from pipelines.study.worlds import METRICS, NOVEL_AR50, Progress, World
+from pipelines.study.worlds import METRICS, NOVEL_AR50, EvaluationSet, Progress, World
 from pipelines.train import train_detector
 from pipelines.training.run_folder import CHECKPOINT, set_aside
 from pipelines.training.run_folder import METRICS as LOG
@@ -228,6 +228,9 @@ def _evaluate(row: Row, device: str, on_progress: Progress) -> dict[str, float]:
         head = row.folder / variant.name / HEAD
         similarity = world.similarity if variant.similarity else None
         export_head(row.checkpoint, head, neighbors=variant.neighbors, similarity=similarity)
+    firsts: dict[EvaluationSet, str] = {}  # of the metrics that are measured on each
+    for name, at in world.evaluations.items():
+        firsts.setdefault(at, name)
     reports = {
         at: evaluate_detector(
             row.checkpoint,
@@ -237,9 +240,9 @@ def _evaluate(row: Row, device: str, on_progress: Progress) -> dict[str, float]:
             scoring=Scoring(at.metric, at.classes, protocol=Protocol(recall_at=(RECALL_AT,))),
             device=device,
             batch_size=EVALUATION_BATCH,
-            on_progress=partial(on_progress, "evaluate"),
+            on_progress=partial(on_progress, f"evaluate {variant.name} for {first}"),
         )
-        for at in dict.fromkeys(world.evaluations.values())
+        for at, first in firsts.items()
     }
     return {name: _metric(name, reports[world.evaluations[name]]) for name in METRICS}
 
