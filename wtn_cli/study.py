@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pipelines.errors import ConfigError, RunError
+from pipelines.study.wording import counted
 from wtn_cli import console
 from wtn_cli.options import AsJson
 from wtn_cli.study_tables import show_plan, show_report
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pipelines.study.study import StudyProgress
     from pipelines.study.worlds import WorldSource
 
-_QUIET = 60.0  # seconds without a line of progress, at most, while something is going on
+_QUIET = 60.0  # seconds after which a step is worth a line of progress
 
 Name = Annotated[
     str,
@@ -73,7 +74,13 @@ Output = Annotated[
     Path, typer.Option("--output", "-o", help="Folder of all studies, with one for each world.")
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", metavar="", help="Print what it would take, and stop.")
+    bool,
+    typer.Option(
+        "--dry-run",
+        metavar="",
+        help="Print what it would take, and stop; exit code 1 if trainings would be refused, 0 if "
+        "only files are missing.",
+    ),
 ]
 
 
@@ -112,9 +119,10 @@ def study(
         )
         console.emit_json(plan.as_dict()) if as_json else show_plan(plan)
         if plan.refused:
+            refused = sum(len(training.refused) for training in plan.trainings)
             raise RunError(
-                f"{len(plan.refused)} of the trainings would be refused: their folders hold others",
-                mend="Name another folder with --output to keep both, or delete those.",
+                f"{counted(refused, 'training')} would be refused: other things are in the folders",
+                mend="Name another folder with --output to keep both, or delete what is there.",
             )
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is a Ctrl-C
@@ -134,7 +142,7 @@ def study(
     if report.failed:
         names = ", ".join(f"{row.row} (seed {row.seed})" for row in report.failed)
         raise RunError(
-            f"{len(report.failed)} rows failed: {names}",
+            f"{counted(len(report.failed), 'row')} failed: {names}",
             mend="The same command takes them up again once the cause is gone.",
         )
 
@@ -179,8 +187,8 @@ def _source(
 class _ProgressShown:
     """Shows the progress of a study.
 
-    Where there is no terminal, that is a line when a task begins a part of its work, and one a
-    minute: a row may take hours.
+    Where there is no terminal, that is a line when a task begins a part of its work, such as the
+    evaluation of another row, and else the first step after a minute of silence.
     """
 
     def __init__(self, bar: console.ProgressLine) -> None:

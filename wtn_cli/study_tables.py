@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from pipelines.study.wording import counted
 from wtn_cli import console
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ _TITLE_WIDTH = 24  # of the first column, at least; longer titles are broken bet
 
 def show_report(report: "StudyReport") -> None:
     """Show the table, the rows that are not in it, and the files."""
-    console.say(f"{report.title}; the world {report.world}, {_count(report.table.seeds, 'seed')}")
+    console.say(f"{report.title}; the world {report.world}, {counted(report.table.seeds, 'seed')}")
     console.say(f"{report.unit}.")
     for columns in _parts(report.table, console.out().width):
         console.show_table((c[0] for c in columns), zip(*(c[1:] for c in columns), strict=True))
@@ -31,7 +32,7 @@ def show_report(report: "StudyReport") -> None:
 
 def show_plan(plan: "StudyPlan") -> None:
     """Show the trainings of a plan, each by its rows, and what they take."""
-    console.say(f"{plan.study} in the world {plan.world}, {_count(plan.seeds, 'seed')}")
+    console.say(f"{plan.study} in the world {plan.world}, {counted(plan.seeds, 'seed')}")
     columns = ("rows of a training", "done", "to do", "refused", "iterations", "hours", "GB")
     console.show_table(
         columns,
@@ -99,7 +100,3 @@ def _parts(table: "Table", width: int) -> list[list[list[str]]]:
 def _show_left_out(left_out: Mapping[str, str]) -> None:
     for name, reason in left_out.items():
         console.say(f"left out: {name}: {reason}")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"

@@ -41,7 +41,7 @@ def differences(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return in words which values are not the same; what the user chose comes first."""
     return [
         f"{key} is {_text(there.get(key))} there, {_text(now.get(key))} now"
-        for key in sorted(there | now, key=lambda key: key != _CHOSEN)
+        for key in sorted({**there, **now}, key=lambda key: key != _CHOSEN)
         if there.get(key) != now.get(key)
     ]
 

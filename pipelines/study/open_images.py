@@ -95,6 +95,7 @@ class OpenImagesSource:
         times = {name: TABLE4[_TIMED_AS.get(name, name)].milliseconds for name in get_args(Method)}
         gpus, memory = 8 // TABLE4_IMAGES, TABLE4["ae-wtn"].gigabytes
         return WorldCost(
+            device="cuda",
             train_images=_CHALLENGE_IMAGES - OI_500_VALIDATION_IMAGES,
             evaluation_images=OI_500_VALIDATION_IMAGES + OI_57_EVALUATED_IMAGES + VG_200["images"],
             classes=5000,
@@ -132,6 +133,9 @@ class OpenImagesSource:
             words=self.words,
             similarity=similarity if similarity.exists() else None,
         )
+
+    def refuse_other(self, folder: Path, seed: int) -> None:
+        """Refuse nothing: its own folder is written anew each time."""
 
     def prepare(self, folder: Path, seed: int, device: str, on_progress: Progress) -> World:
         """List the classes that are scored; everything else is used where it is.

@@ -1,22 +1,20 @@
 """What a study would take, without doing it: trainings, hours, memory and disk."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from pipelines.config import TrainSettings
+from pipelines.devices import resolve_device
 from pipelines.errors import ArtifactError, ConfigError
-from pipelines.models.detection import build_detector
-from pipelines.models.heads import ClassRowSource, build_head
-from pipelines.models.losses import LabelTables
 from pipelines.storage import refuse_unwritable
+from pipelines.study.costs import checkpoint_bytes, side_by_side, slowness
 from pipelines.study.outputs import report_files
 from pipelines.study.runs import Row, refuse_to_lose
-from pipelines.study.scope import by_training, scope_of
+from pipelines.study.scope import Scope, by_training, scope_of
+from pipelines.study.wording import counted
 from pipelines.study.workers import share_out
 from pipelines.study.worlds import WorldCost, WorldSource
 
@@ -60,11 +58,11 @@ class StudyPlan:
         seeds: Their number.
         trainings: Its trainings.
         left_out: Why the world cannot serve other rows, by name.
-        missing: Files that the user has yet to bring.
+        missing: Files that the user has yet to bring, and devices that are not here.
         train_images: Of the world.
         evaluation_images: Of the world, on which each row is evaluated; 0 if the study does not.
         time_basis: Where the hours come from.
-        jobs: Trainings side by side.
+        jobs: Trainings side by side, as far as the figures are of what each of them runs on.
         memory_gigabytes: Of one training.
         memory_basis: Where that comes from.
         image_gigabytes: Of all images.
@@ -103,8 +101,9 @@ class StudyPlan:
 
     @property
     def refused(self) -> list[str]:
-        """Why trainings would be refused."""
-        return [reason for training in self.trainings for reason in training.refused]
+        """Why trainings would be refused; those in one world may have one reason."""
+        reasons = (reason for training in self.trainings for reason in training.refused)
+        return list(dict.fromkeys(reasons))
 
     @property
     def gigabytes(self) -> float:
@@ -118,6 +117,7 @@ class StudyPlan:
             "hours_side_by_side": self.hours_side_by_side,
             "memory_gigabytes_side_by_side": self.memory_gigabytes_side_by_side,
             "gigabytes": self.gigabytes,
+            "refused": self.refused,
         }
 
 
@@ -139,24 +139,37 @@ def plan_study(
     """
     scope = scope_of(name, source, output, seeds, methods)
     refuse_unwritable(report_files(scope).values())
+    lost = _other_worlds(scope)
     groups = list(zip(*(by_training(scope.rows(seed)) for seed in scope.seeds), strict=True))
     slots = share_out(devices, jobs, len(scope.seeds) * len(groups))
     firsts = [[rows[0] for rows in group] for group in groups]
-    finished = [row for group in firsts for row in group if row.is_trained()]
+    rows = [row for group in firsts for row in group if row.seed not in lost]
+    finished = [row for row in rows if row.is_trained()]
     cost, evaluates = source.cost, scope.study.evaluates
-    factor = _slowness(finished, cost) if finished else 1.0
-    trainings = tuple(_plan(group, finished, cost, factor, exports=evaluates) for group in groups)
+    factors = slowness(finished, cost)
+    plan = partial(
+        _plan,
+        finished=finished,
+        lost=lost,
+        cost=cost,
+        factor=statistics.fmean(factors) if factors else 1.0,
+        exports=evaluates,
+    )
+    trainings = tuple(plan(group) for group in groups)
+    to_do = sum(training.to_do for training in trainings)
     return StudyPlan(
         study=scope.study.name,
         world=source.name,
         seeds=len(scope.seeds),
         trainings=trainings,
         left_out=dict(scope.left_out),
-        missing=tuple(source.missing()),
+        missing=(*source.missing(), *_absent(devices)),
         train_images=cost.train_images,
         evaluation_images=cost.evaluation_images if evaluates else 0,
-        time_basis=f"{len(finished)} finished trainings here" if finished else cost.time_basis,
-        jobs=max(min(len(slots), sum(training.to_do for training in trainings)), 1),
+        time_basis=f"{counted(len(factors), 'finished training')} here"
+        if factors
+        else cost.time_basis,
+        jobs=max(min(side_by_side(slots, cost), to_do), 1),
         memory_gigabytes=cost.memory_gigabytes,
         memory_basis=cost.memory_basis,
         image_gigabytes=cost.image_gigabytes,
@@ -164,12 +177,35 @@ def plan_study(
     )
 
 
+def _other_worlds(scope: Scope) -> dict[int, str]:
+    """Return why the worlds of some seeds would be refused, by seed."""
+    reasons = {}
+    for seed in scope.seeds:
+        try:
+            scope.source.refuse_other(scope.world_folder(seed), seed)
+        except ConfigError as error:
+            reasons[seed] = f"{error.where}: {error.what}"
+    return reasons
+
+
+def _absent(devices: Sequence[str]) -> list[str]:
+    """Return which devices are not here: the study may run on another machine."""
+    reasons = []
+    for device in devices:
+        try:
+            resolve_device(device)
+        except ConfigError as error:
+            reasons.append(error.what)
+    return reasons
+
+
 def _plan(
     group: Sequence[Sequence[Row]],
+    *,
     finished: Sequence[Row],
+    lost: Mapping[int, str],
     cost: WorldCost,
     factor: float,
-    *,
     exports: bool,
 ) -> PlannedTraining:
     """Plan a training with all its seeds.
@@ -177,6 +213,7 @@ def _plan(
     Args:
         group: Its rows, of each seed.
         finished: Rows that are trained, the first of each training.
+        lost: Why the worlds of some seeds would be refused.
         cost: Of the world.
         factor: Times the seconds of the world's cost.
         exports: Whether the study writes heads.
@@ -189,7 +226,8 @@ def _plan(
     num_heads = sum(row.has_head_file for row in rows) if exports else 0
     heads = num_heads * cost.classes * settings.detector.roi_width * _FLOAT
     waiting = [of_seed[0] for of_seed in group if of_seed[0] not in finished]
-    refused = tuple(reason for row in waiting if (reason := _refusal(row)))
+    reasons = (lost.get(row.seed) or _refusal(row) for row in waiting)
+    refused = tuple(reason for reason in reasons if reason)
     to_do = len(waiting) - len(refused)
     return PlannedTraining(
         name=rows[0].variant.training,
@@ -213,30 +251,3 @@ def _refusal(row: Row) -> str | None:
     except (ArtifactError, OSError):
         pass  # the world has yet to be made, or to be brought
     return None
-
-
-def _slowness(finished: Sequence[Row], cost: WorldCost) -> float:
-    """Return how many times the expected seconds finished trainings took."""
-    factors = []
-    for row in finished:
-        settings = row.settings()
-        images = settings.schedule.iterations * settings.schedule.batch_size
-        factors.append(row.log().seconds / images / cost.seconds_per_image[settings.head.method])
-    return statistics.fmean(factors)
-
-
-def checkpoint_bytes(settings: TrainSettings, cost: WorldCost) -> int:
-    """Return the size of a checkpoint: the detector, its head, and the classifier's rows.
-
-    The detector is put together without memory for its numbers.
-    """
-    with torch.device("meta"):
-        rows = torch.empty(cost.classes, cost.width)
-        seen = torch.arange(cost.seen)
-        head = build_head(
-            settings.head, ClassRowSource(rows, seen, seen, seen[:0]), settings.detector.roi_width
-        )
-        tables = LabelTables(*(torch.empty(0) for _ in LabelTables._fields))
-        model = build_detector(settings.backbone, settings.detector, head, tables)
-    state = [*model.state_dict().values(), rows]
-    return int(sum(tensor.numel() * tensor.element_size() for tensor in state))

@@ -127,8 +127,9 @@ def write_json(path: Path, tree: Mapping[str, Any]) -> None:
 def all_failed(failed: Sequence[FailedRow], where: Path) -> RunError:
     """Return the error for a study none of whose rows has a result."""
     first = failed[0]
+    those = "the only row" if len(failed) == 1 else f"all {len(failed)} rows"
     return RunError(
-        f"all {len(failed)} rows failed; {first.row} with seed {first.seed}: {first.error}",
+        f"{those} failed; {first.row} with seed {first.seed}: {first.error}",
         where=where,
         mend="Once its cause is gone, the same command takes a row up again.",
     )

@@ -17,6 +17,7 @@ from pipelines.evaluate import GroundTruthFiles
 from pipelines.extract import extract_weights
 from pipelines.similarity import measure_crop_similarity
 from pipelines.storage import atomic_path
+from pipelines.study.freshness import differences, first_of
 from pipelines.study.shapes_presets import SMALL, ShapesPreset
 from pipelines.study.worlds import (
     NOVEL_AP50,
@@ -72,6 +73,7 @@ class ShapesSource:
         """What a plan reckons with."""
         sizes, preset = self.sizes, self.preset
         return WorldCost(
+            device=preset.cost_device,
             train_images=sizes.num_train,
             evaluation_images=sizes.num_val_seen + sizes.num_val_novel,
             classes=sizes.num_classes,
@@ -104,31 +106,43 @@ class ShapesSource:
             similarity=folder / SIMILARITY,
         )
 
+    def refuse_other(self, folder: Path, seed: int) -> None:
+        """Refuse a folder with another world.
+
+        Raises:
+            ConfigError: If it holds a world of another seed, of other sizes, or of a version that
+                drew differently; tells which.
+        """
+        made, now = folder / RECIPE, _recipe(replace(self.sizes, seed=seed))
+        there = _read_recipe(made) if made.exists() else now
+        if there == now:
+            return
+        of_this_version = there.get("revision") == now["revision"]
+        raise ConfigError(
+            "the folder holds another world: "
+            + (first_of(differences(there, now)) if of_this_version else "another version drew it"),
+            where=folder,
+            mend="Name another folder with --output.",
+        )
+
     def prepare(self, folder: Path, seed: int, device: str, on_progress: Progress) -> World:
         """Draw and train, unless the folder has it.
 
         On a CPU, the same seed and sizes give the same files.
 
         Raises:
-            ConfigError: If the folder holds a world of another seed, of other sizes, or of a
-                version that drew differently.
+            ConfigError: If the folder holds another world.
         """
+        self.refuse_other(folder, seed)
         device = self.preset.device or device
         sizes = replace(self.sizes, seed=seed)
-        made, recipe = folder / RECIPE, _recipe(sizes)
+        made = folder / RECIPE
         if not made.exists():
             for derived in (WORDS, SIMILARITY):
                 (folder / derived).unlink(missing_ok=True)
             make_shapes_world(folder, sizes, on_progress, self.preset, device)
             with atomic_path(made) as temporary:  # last: what is here before is not finished
-                temporary.write_text(json.dumps(recipe))
-        elif json.loads(made.read_text()) != recipe:
-            raise ConfigError(
-                "the folder holds another world, drawn with another seed, in other sizes or by "
-                "another version",
-                where=folder,
-                mend="Name another folder with --output.",
-            )
+                temporary.write_text(json.dumps(_recipe(sizes)))
         world = self.world(folder)
         _write_words(folder, seed, sizes.accents)
         on_progress("look at the crops", 0, 1)
@@ -168,6 +182,14 @@ def _recipe(sizes: ShapesSettings) -> dict[str, Any]:
     """Return what decides a world, as JSON values."""
     recipe: dict[str, Any] = json.loads(json.dumps({"revision": WORLD_REVISION, **asdict(sizes)}))
     return recipe
+
+
+def _read_recipe(path: Path) -> dict[str, Any]:
+    """Return the recipe in a file; an empty one if it is no recipe."""
+    try:
+        return dict(json.loads(path.read_text()))
+    except (ValueError, TypeError):
+        return {}
 
 
 def _write_words(folder: Path, seed: int, accents: int) -> None:

@@ -8,6 +8,7 @@ from pipelines.config import Method
 from pipelines.data.shapes import ShapesSettings
 from pipelines.models.tiny import STAGE_CHANNELS
 from pipelines.study.paper import TABLE4, TABLE4_IMAGES
+from pipelines.study.worlds import DeviceType
 from pipelines.training.classifier import BATCH_SIZE, Network
 
 
@@ -25,6 +26,7 @@ class ShapesPreset:
         crops_a_step: Of the same.
         device: Where the classifier is trained; None stands for the study's.
         settings: Of the detector's training: sections that differ from the defaults.
+        cost_device: What the figures of time and memory are of.
         seconds_per_image: Of the detector's training, by method.
         time_basis: Where these come from, in words.
         memory_gigabytes: Of one training.
@@ -42,6 +44,7 @@ class ShapesPreset:
     crops_a_step: int
     device: str | None
     settings: Mapping[str, Mapping[str, Any]]
+    cost_device: DeviceType
     seconds_per_image: Mapping[str, float]
     time_basis: str
     memory_gigabytes: float
@@ -78,6 +81,7 @@ SMALL = ShapesPreset(
         },
         "optimizer": {"learning_rate": 0.015, "max_gradient_norm": 5.0},
     },
+    cost_device="cpu",
     seconds_per_image=dict.fromkeys(get_args(Method), _SECONDS_PER_IMAGE),
     time_basis=f"{_SECONDS_PER_IMAGE} s an image, measured on one core of a server CPU",
     memory_gigabytes=1.1,
@@ -125,6 +129,7 @@ PAPER = ShapesPreset(
         "optimizer": {"learning_rate": 0.02, "max_gradient_norm": 5.0},
         "schedule": {"batch_size": 16},
     },
+    cost_device="cuda",
     seconds_per_image=dict.fromkeys(
         get_args(Method), _MILLISECONDS / 1000 / TABLE4_IMAGES * _SCENE**2 / _PAPER_PIXELS
     ),

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+from pipelines.devices import resolve_device
 from pipelines.errors import Interrupted
 from pipelines.storage import refuse_unwritable
 from pipelines.study.findings import find
@@ -149,6 +150,8 @@ def run_study(
         Interrupted: On Ctrl-C; rows and trainings that are finished are kept.
     """
     scope = scope_of(name, source, output, seeds, methods)
+    for device in devices:
+        resolve_device(device)
     refuse_missing(source)
     refuse_unwritable(report_files(scope).values())
     started = time.perf_counter()

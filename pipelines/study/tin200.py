@@ -81,6 +81,7 @@ class Tin200Source:
         """What a plan reckons with."""
         seconds = _SECONDS_PER_IMAGE * self.scale**2
         return WorldCost(
+            device="cpu",
             train_images=1406,
             evaluation_images=390,
             classes=1000,
@@ -118,6 +119,9 @@ class Tin200Source:
             },
             words=self.words,
         )
+
+    def refuse_other(self, folder: Path, seed: int) -> None:
+        """Refuse nothing: its own folder is written anew each time."""
 
     def prepare(self, folder: Path, seed: int, device: str, on_progress: Progress) -> World:
         """Extract the classifier; images and boxes are used where they are.

@@ -14,7 +14,7 @@ from typing import Any, Generic, NoReturn, Protocol, TypeVar
 import torch
 
 from pipelines.benchmarks.machine import available_cpus
-from pipelines.devices import resolve_device
+from pipelines.devices import device_named
 from pipelines.errors import Interrupted, WTNError
 from pipelines.study.worlds import Progress
 
@@ -51,9 +51,9 @@ def share_out(devices: Sequence[str], jobs: int | None, trainings: int) -> list[
     """Return the slots of jobs side by side, no more than there are trainings.
 
     Raises:
-        ConfigError: If there is no such device.
+        ConfigError: If no device is called so.
     """
-    on_cpu = all(resolve_device(device).type == "cpu" for device in devices)
+    on_cpu = all(device_named(device).type == "cpu" for device in devices)
     cpus = available_cpus()
     wanted = jobs or (cpus if on_cpu else len(devices))
     count = min(wanted, trainings)

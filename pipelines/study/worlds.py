@@ -4,7 +4,7 @@ import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from pipelines.config import Metric
 from pipelines.data.class_choice import GROUPS
@@ -15,6 +15,7 @@ from pipelines.storage import atomic_path
 SEEN_AP50, NOVEL_AP50, NOVEL_AR50 = "seen_AP50", "novel_AP50", "novel_AR50"
 METRICS = (SEEN_AP50, NOVEL_AP50, NOVEL_AR50)
 Progress = Callable[[str, int, int], None]
+DeviceType = Literal["cpu", "cuda"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class WorldCost:
     """What a plan reckons with where nothing has been measured yet.
 
     Args:
+        device: What the figures of time and memory are of: a core of a processor, or a GPU.
         train_images: With boxes.
         evaluation_images: In all evaluation sets.
         classes: C, of the classifier.
@@ -78,6 +80,7 @@ class WorldCost:
         image_basis: Where that comes from.
     """
 
+    device: DeviceType
     train_images: int
     evaluation_images: int
     classes: int
@@ -125,6 +128,10 @@ class WorldSource(Protocol):
 
     def missing(self) -> Sequence[str]:
         """Return the files that the user has yet to bring, each with how to get it."""
+        ...
+
+    def refuse_other(self, folder: Path, seed: int) -> None:
+        """Raise ConfigError if a folder of the world's own holds what another world needs."""
         ...
 
     def prepare(self, folder: Path, seed: int, device: str, on_progress: Progress) -> World:

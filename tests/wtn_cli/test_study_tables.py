@@ -50,7 +50,7 @@ def test_a_plan_names_rows_as_methods_does(
 def test_a_plan_tells_what_its_jobs_take_together(
     wtn: Wtn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int
 ) -> None:
-    """By default there is one a processor, each with its own memory."""
+    """Each has its own memory, and they share the hours."""
     monkeypatch.setenv("COLUMNS", "1000")
     flags = ("--jobs", jobs, "--device", "cpu", "--dry-run", "-o", tmp_path)
 
@@ -60,3 +60,34 @@ def test_a_plan_tells_what_its_jobs_take_together(
     assert ("or at least 0.2 h with 4 side by side (" in shown) == (jobs == 4)
     assert ("1.1 GB a training, 4.4 GB with 4 side by side (" in shown) == (jobs == 4)
     assert ("side by side" in shown) == (jobs > 1)
+
+
+@pytest.mark.parametrize("cpus", [1, 3])
+def test_a_processor_takes_a_training_by_default(
+    wtn: Wtn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cpus: int
+) -> None:
+    """So a plan without --jobs reckons with those of its machine."""
+    monkeypatch.setenv("COLUMNS", "1000")
+    monkeypatch.setattr("pipelines.study.workers.available_cpus", lambda: cpus)
+    flags = ("--device", "cpu", "--dry-run", "-o", tmp_path)
+
+    shown = wtn("study", "table2", "--seeds", 3, *flags).stdout
+
+    assert ("3.3 GB with 3 side by side (" in shown) == (cpus == 3)
+    assert ("side by side" in shown) == (cpus == 3)
+
+
+def test_hours_of_a_gpu_are_not_divided_by_processors(
+    wtn: Wtn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is a device that is not on this machine an error: the study may run on another."""
+    monkeypatch.setenv("COLUMNS", "1000")
+    plan = ("study", "table1", "--world", "open-images", "--data", tmp_path, "--dry-run")
+
+    on_cpu = wtn(*plan, "--device", "cpu", "--jobs", 4)
+    elsewhere = wtn(*plan, "--device", "cuda:98", "--device", "cuda:99")
+
+    assert (on_cpu.returncode, elsewhere.returncode) == (0, 0)
+    assert "side by side" not in on_cpu.stdout
+    assert " h with 2 side by side (on one GPU" in elsewhere.stdout
+    assert "missing: device 'cuda:99' cannot be used here (" in elsewhere.stdout

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from pipelines.artifacts import DetectorCheckpoint
-from pipelines.errors import ConfigError
+from pipelines.errors import ArtifactError, ConfigError
 from pipelines.study.open_images import OpenImagesSource
 from pipelines.study.planning import StudyPlan, plan_study
 from pipelines.study.records import TrainingLog
-from pipelines.study.runs import Row
+from pipelines.study.runs import Row, refuse_to_lose
+from pipelines.study.scope import scope_of
 from pipelines.study.shapes import ShapesSource
 from pipelines.study.shapes_presets import PAPER
 from pipelines.study.studies import STUDIES
@@ -99,6 +100,43 @@ def finished(tmp_path: Path, artifacts: SimpleNamespace) -> Path:
     return folder
 
 
+def test_a_log_that_is_lost_tells_no_hours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are the measure; without any, what the world expects is."""
+    seconds = {0: 100.0}
+
+    def log(row: Row) -> TrainingLog:
+        if row.seed not in seconds:
+            raise ArtifactError("this is no whole log")
+        return TrainingLog(seconds[row.seed], 0.5)
+
+    expected = plan(tmp_path, "table2", "wtn", seeds=3)
+    monkeypatch.setattr(Row, "is_trained", lambda row: row.seed < 2)
+    monkeypatch.setattr(Row, "log", log)
+    one = plan(tmp_path, "table2", "wtn", seeds=3)
+    seconds.clear()
+    none = plan(tmp_path, "table2", "wtn", seeds=3)
+
+    assert one.hours == pytest.approx(100 / 3600)
+    assert one.time_basis == "1 finished training here"
+    assert none.hours == pytest.approx(expected.hours / 3)
+    assert none.time_basis == expected.time_basis
+    assert [t.done for t in none.trainings] == [2]
+
+
+def test_a_study_that_is_done_takes_no_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does it divide by the jobs that it does not need."""
+    monkeypatch.setattr(Row, "is_trained", lambda row: True)
+    monkeypatch.setattr(Row, "log", lambda row: TrainingLog(100.0, 0.5))
+
+    found = plan(tmp_path, "table2", seeds=2)
+
+    assert {(t.done, t.to_do) for t in found.trainings} == {(2, 0)}
+    assert (found.hours, found.hours_side_by_side, found.jobs) == (0, 0, 1)
+    assert found.memory_gigabytes_side_by_side == found.memory_gigabytes
+
+
 def test_a_training_that_would_be_refused_is_not_to_do(tmp_path: Path, finished: Path) -> None:
     """The plan promises what the run does, and tells why it would do no more."""
     found = plan(tmp_path, "table2", "wtn", "wtn+", seeds=2)
@@ -108,6 +146,39 @@ def test_a_training_that_would_be_refused_is_not_to_do(tmp_path: Path, finished:
     (reason,) = found.refused
     assert reason.startswith(f"{finished}: the folder holds another finished training: ")
     assert wtn.hours == pytest.approx(other.hours / 2)
+
+
+def test_a_training_whose_files_are_not_there_is_to_do(
+    tmp_path: Path, finished: Path, artifacts: SimpleNamespace
+) -> None:
+    """Of these settings, as far as anybody can tell before the world is drawn."""
+    row = scope_of("table2", ShapesSource(), tmp_path, [0], ["wtn"]).rows(0)[0]
+    config = row.settings().model_dump(mode="json", exclude_none=True)
+    found = DetectorCheckpoint.load(artifacts.checkpoint)
+    replace(found, config=config, iteration=1000).save(finished / artifacts.checkpoint.name)
+    with pytest.raises(ArtifactError, match="no such file"):
+        refuse_to_lose(row)
+
+    (training,) = plan(tmp_path, "table2", "wtn").trainings
+
+    assert (training.done, training.to_do, training.refused) == (0, 1, ())
+
+
+def test_a_world_that_would_be_refused_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of its trainings would fail, for one reason, also those that are finished."""
+    world = tmp_path / "shapes/seed-1/world"
+    world.mkdir(parents=True)
+    (world / "world.json").write_text("{}")
+    monkeypatch.setattr(Row, "is_trained", lambda row: True)
+    monkeypatch.setattr(Row, "log", lambda row: TrainingLog(100.0, 0.5))
+
+    found = plan(tmp_path, "table2", "wtn", "wtn+", seeds=2)
+
+    assert [(t.done, t.to_do, len(t.refused)) for t in found.trainings] == [(1, 0, 1)] * 2
+    reason = f"{world}: the folder holds another world: another version drew it"
+    assert found.refused == found.as_dict()["refused"] == [reason]
 
 
 def test_an_unfinished_training_is_to_do(
@@ -134,6 +205,39 @@ def test_jobs_side_by_side_share_the_hours_and_not_the_memory(tmp_path: Path) ->
     assert two.memory_gigabytes_side_by_side == 2 * one.memory_gigabytes_side_by_side
     assert many == two
     assert two.as_dict()["hours_side_by_side"] == two.hours_side_by_side
+
+
+@pytest.mark.parametrize(
+    ("world", "devices", "jobs", "side_by_side"),
+    [
+        ("shapes", ["cpu"], 4, 4),
+        ("shapes", ["cuda:0", "cuda:1"], None, 1),  # the figures are of cores
+        ("shapes-paper", ["cuda:0", "cuda:1"], None, 2),
+        ("open-images", ["cuda", "cuda:1"], 2, 2),
+        ("open-images", ["cuda", "cuda:0"], None, 1),  # a GPU by two names
+        ("open-images", ["cuda"], 4, 1),
+        ("open-images", ["cpu"], 4, 1),
+        ("open-images", ["cuda", "cpu"], None, 1),
+    ],
+)
+def test_figures_side_by_side_are_those_of_such_devices(
+    tmp_path: Path, world: str, devices: list[str], jobs: int | None, side_by_side: int
+) -> None:
+    """A GPU's hours say nothing of a core, and two trainings on a GPU take longer than one."""
+    source = WORLDS[world](tmp_path)
+
+    found = plan_study("table1", source, tmp_path, seeds=[0], jobs=jobs, devices=devices)
+
+    assert found.jobs == side_by_side
+    assert found.hours_side_by_side == found.hours / side_by_side
+
+
+def test_a_device_may_be_on_another_machine(tmp_path: Path) -> None:
+    """Plans are made on login nodes; what the run needs is told with the files."""
+    found = plan_study("table2", ShapesSource(), tmp_path, seeds=[0], devices=["cpu", "cuda:99"])
+
+    (missing,) = found.missing
+    assert missing.startswith("device 'cuda:99' cannot be used here (")
 
 
 def test_a_plan_is_refused_what_the_run_is(tmp_path: Path) -> None:

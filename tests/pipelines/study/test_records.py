@@ -68,3 +68,5 @@ def test_the_first_of_all_failures_is_told(tmp_path: Path) -> None:
 
     assert error.what == "all 2 rows failed; a with seed 1: broken"
     assert error.where == str(tmp_path)
+    only = all_failed([FailedRow("a", 1, "broken")], tmp_path)
+    assert only.what == "the only row failed; a with seed 1: broken"

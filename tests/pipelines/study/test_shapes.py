@@ -10,7 +10,7 @@ from pipelines.artifacts import ClassifierWeights, DetectionHead
 from pipelines.class_similarity import ClassSimilarity
 from pipelines.data.shapes import ShapesSettings
 from pipelines.errors import ConfigError
-from pipelines.study.shapes import RECIPE, ShapesSource
+from pipelines.study.shapes import RECIPE, ShapesSource, _recipe
 from pipelines.study.shapes_presets import PAPER
 from pipelines.study.study import run_study
 
@@ -71,7 +71,22 @@ def test_a_world_of_another_version_is_refused(tmp_path: Path) -> None:
     recipe = tmp_path / RECIPE
     told = json.loads(recipe.read_text())
 
-    for other in (told | {"revision": 0}, {k: told[k] for k in told if k != "revision"}):
-        recipe.write_text(json.dumps(other))
-        with pytest.raises(ConfigError, match="holds another world"):
+    others = [told | {"revision": 0}, {k: told[k] for k in told if k != "revision"}, [1]]
+    for text in (*map(json.dumps, others), "{"):
+        recipe.write_text(text)
+        with pytest.raises(ConfigError, match="holds another world: another version drew it"):
             source.prepare(tmp_path, 3, "cpu", nothing)
+
+
+def test_another_world_is_told_by_its_seed_and_sizes(tmp_path: Path) -> None:
+    """What differs is named, and a folder without a world is refused nothing."""
+    source = ShapesSource(sizes=TINY)
+    source.refuse_other(tmp_path, 3)
+    (tmp_path / RECIPE).write_text(json.dumps(_recipe(replace(TINY, seed=3, num_train=4))))
+    source_of_four = ShapesSource(sizes=replace(TINY, num_train=4))
+
+    source_of_four.refuse_other(tmp_path, 3)
+    with pytest.raises(ConfigError, match="another world: seed is 3 there, 2 now"):
+        source_of_four.refuse_other(tmp_path, 2)
+    with pytest.raises(ConfigError, match="another world: num_train is 4 there, 2 now"):
+        source.refuse_other(tmp_path, 3)
