@@ -2,7 +2,7 @@
 
 Files count by their contents, wherever they are, so a folder may be moved or copied. Images to
 train on are taken to be those of their boxes, since they may be half a terabyte: of them only the
-names of their archives count.
+names of their folders and archives count.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
