@@ -29,7 +29,8 @@ from pipelines.study.variant_settings import classifier_of, variant_settings, wr
 from pipelines.study.variants import Variant
 from pipelines.study.worlds import METRICS, NOVEL_AR50, EvaluationSet, Progress, World
 from pipelines.train import train_detector
-from pipelines.training.run_folder import CHECKPOINT, set_aside
+from pipelines.training.loop import StepRecord
+from pipelines.training.run_folder import CHECKPOINT
 from pipelines.training.run_folder import METRICS as LOG
 
 RECALL_AT = 100  # detections of an image (paper: AR50@100)
@@ -153,8 +154,8 @@ class Row:
 def train_row(row: Row, device: str, on_progress: Progress) -> None:
     """Train the row's detector, unless that has been done.
 
-    The record comes first, so that a training which is stopped right after its last checkpoint is
-    known as this version's; what an earlier one left behind must not pass for it.
+    The record comes with the first step, when what an earlier version trained is set aside and
+    cannot pass for this one's; so a stop right after the last checkpoint loses nothing.
 
     Raises:
         ConfigError: If its folder holds a finished training of another kind.
@@ -163,16 +164,15 @@ def train_row(row: Row, device: str, on_progress: Progress) -> None:
         return
     refuse_to_lose(row)
     folder = row.checkpoint.parent
-    set_aside(folder)
-    record = TrainingRecord(TRAINING_REVISION, describe_machine(device))
-    write_json(folder / TRAINING, asdict(record))
     write_inputs(row.variant, row.world, row.folder)
-    train_detector(
-        row.settings(device),
-        folder,
-        lambda record: on_progress("train", record.iteration, record.iterations),
-        overwrite=True,
-    )
+
+    def follow(step: StepRecord) -> None:
+        if step.iteration == 1:
+            record = TrainingRecord(TRAINING_REVISION, describe_machine(device))
+            write_json(folder / TRAINING, asdict(record))
+        on_progress("train", step.iteration, step.iterations)
+
+    train_detector(row.settings(device), folder, follow, overwrite=True)
 
 
 def refuse_to_lose(row: Row) -> None:

@@ -18,12 +18,6 @@ PREVIOUS = "previous-checkpoint.safetensors"
 METRICS = "metrics.jsonl"
 
 
-def set_aside(folder: Path) -> None:
-    """Keep the checkpoint of an earlier run under another name, if there is one."""
-    if (folder / CHECKPOINT).exists():
-        (folder / CHECKPOINT).replace(folder / PREVIOUS)
-
-
 class RunFolder:
     """The folder of one run: ``settings.toml``, ``metrics.jsonl`` and the checkpoint.
 
@@ -52,7 +46,8 @@ class RunFolder:
     def start(self) -> None:
         """Begin the run's files; the checkpoint of a run before it is set aside."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        set_aside(self._folder)
+        if self.checkpoint.exists():
+            self.checkpoint.replace(self._folder / PREVIOUS)
         (self._folder / "settings.toml").write_text(self._settings.as_toml())
         self._metrics.write_text("")
 

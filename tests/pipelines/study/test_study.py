@@ -304,20 +304,37 @@ def test_a_stop_in_the_last_save_loses_nothing(copy: Path, monkeypatch: pytest.M
 def test_what_an_earlier_version_trained_does_not_pass_for_this_ones(
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also if its replacement is stopped before the first step; it is set aside."""
+    """Also if its replacement is stopped at the first step; it is set aside."""
     row = scope_of("table1", SOURCE, copy, [0], ["zsd-words"]).rows(0)[0]
 
-    def stop(*arguments: object, **options: object) -> None:
-        raise KeyboardInterrupt
+    def stop(progress: StudyProgress) -> None:
+        if any(phase.name == "train" for phase in progress.running.values()):
+            raise KeyboardInterrupt
 
     monkeypatch.setattr(runs, "TRAINING_REVISION", TRAINING_REVISION + 1)
-    monkeypatch.setattr(runs, "train_detector", stop)
     with pytest.raises(Interrupted):
-        study(copy, methods=["zsd-words"])
+        study(copy, methods=["zsd-words"], on_progress=stop)
 
     assert row.training_record().revision == TRAINING_REVISION + 1
     assert not row.is_trained()
     assert row.checkpoint.with_name("previous-checkpoint.safetensors").exists()
+
+
+def test_a_training_that_fails_at_once_leaves_the_earlier_one(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither its checkpoint nor its record is touched; here the images are lost."""
+    row = scope_of("table1", SOURCE, copy, [0], ["zsd-words"]).rows(0)[0]
+    before = stamps(row.checkpoint.parent, "*.*")
+    (copy / "shapes/seed-0/world/train.zip").unlink()
+
+    with monkeypatch.context() as later:
+        later.setattr(runs, "TRAINING_REVISION", TRAINING_REVISION + 1)
+        with pytest.raises(RunError, match=r"train\.zip"):
+            study(copy, methods=["zsd-words"])
+
+    assert stamps(row.checkpoint.parent, "*.*") == before
+    assert row.is_trained()
 
 
 def test_a_world_of_other_sizes_is_refused(folder: Path) -> None:
