@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any
 from pipelines.config import ScheduleSettings
 from pipelines.errors import ArtifactError, RunError
 from pipelines.storage import atomic_path
+from pipelines.study.worlds import METRICS
 
 # Raise them with every change after which the same settings and files train another detector, or
 # the same detector gets other figures: what earlier versions left behind is then done again.
 TRAINING_REVISION = 1
 RESULT_REVISION = 1
+_BROKEN = (OSError, ValueError, LookupError, TypeError, ArithmeticError)  # what a bad file raises
 _LAST_SHARE = 10_000 / 180_000  # of the iterations; the loss of section 5.2 is a mean over the last
 
 
@@ -25,7 +28,7 @@ class RowResult:
     Args:
         variant: Its name.
         seed: Of the training, and of a world that is drawn.
-        metrics: Percent, by the names of ``METRICS``.
+        metrics: Percent, by the names of ``METRICS``; NaN where undefined.
         loss_classifier: Mean over the last eighteenth of the training (paper: section 5.2).
         seconds: Of the training.
         conditions: What the figures depend on.
@@ -82,6 +85,18 @@ class TrainingLog:
     loss_classifier: float
 
 
+def read_result(path: Path) -> RowResult | None:
+    """Read the result of a row; None if there is none, or not all of it."""
+    try:
+        found = RowResult(**json.loads(path.read_text()))
+        numbers = [found.loss_classifier, found.seconds, *(found.metrics[name] for name in METRICS)]
+    except _BROKEN:
+        return None
+    are_numbers = all(isinstance(n, float | int) and abs(n) != math.inf for n in numbers)
+    are_mappings = isinstance(found.conditions, dict) and isinstance(found.machine, dict)
+    return found if are_numbers and are_mappings else None
+
+
 def read_log(path: Path, schedule: ScheduleSettings) -> TrainingLog:
     """Read the metrics of a training that has ended, one JSON object a line.
 
@@ -92,7 +107,7 @@ def read_log(path: Path, schedule: ScheduleSettings) -> TrainingLog:
         records = [json.loads(line) for line in path.read_text().splitlines()]
         if records[-1]["iteration"] == schedule.iterations:
             return _course(records, schedule)
-    except (OSError, ValueError, LookupError, TypeError, ArithmeticError):
+    except _BROKEN:
         pass  # all of them mean the same to the user
     raise ArtifactError(
         f"this is no whole log of {schedule.iterations} iterations",

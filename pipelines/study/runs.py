@@ -23,6 +23,7 @@ from pipelines.study.records import (
     TrainingLog,
     TrainingRecord,
     read_log,
+    read_result,
     write_json,
 )
 from pipelines.study.variant_settings import classifier_of, variant_settings, write_inputs
@@ -105,15 +106,15 @@ class Row:
 
     def result(self) -> RowResult | None:
         """Return its result, or None if there is none under these conditions."""
-        if not self.is_trained():
+        found = read_result(self.folder / self.variant.name / RESULT)
+        if found is None or not self.is_trained():
             return None
         try:
-            found = RowResult(**json.loads((self.folder / self.variant.name / RESULT).read_text()))
-            told, now = dict(found.conditions), self.conditions()
-        except (OSError, ValueError, TypeError):
+            now = self.conditions()
+        except OSError:
             return None
         # The settings are a record alone: they are the checkpoint's, which is in the files.
-        return found if told | {"settings": now["settings"]} == now else None
+        return found if {**found.conditions, "settings": now["settings"]} == now else None
 
     def conditions(self) -> dict[str, Any]:
         """Return what decides its figures, as JSON values; the checkpoint must be there."""

@@ -1,14 +1,25 @@
 """Tests for pipelines.study.records."""
 
 import json
+import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipelines.config import ScheduleSettings
 from pipelines.errors import ArtifactError
-from pipelines.study.records import FailedRow, TrainingRecord, all_failed, read_log
+from pipelines.study.records import (
+    FailedRow,
+    RowResult,
+    TrainingRecord,
+    all_failed,
+    read_log,
+    read_result,
+)
+from pipelines.study.worlds import METRICS
 
 SCHEDULE = ScheduleSettings(iterations=180, batch_size=4, warmup_iterations=0, steps=())
 COURSE = [(1, 8, 9), (100, 4, 9), (170, 2, 9), (176, 8, 1), (180, 4, 2)]
@@ -55,6 +66,58 @@ def test_a_log_that_is_cut_or_impossible_is_refused(
     """Its last eighteenth would be that of another training; 0 images a second last for ever."""
     with pytest.raises(ArtifactError, match="no whole log"):
         read_log(log(tmp_path / "m", course), SCHEDULE)
+
+
+FIGURES = dict(zip(METRICS, (50.0, 0, math.nan), strict=True))
+WHOLE = asdict(RowResult("wtn", 0, FIGURES, 0.5, 60.0, {}, {}))
+
+
+def test_a_result_may_have_an_undefined_metric(tmp_path: Path) -> None:
+    """The release's recall is NaN where no class was detected; that is a figure as any other."""
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(WHOLE))
+
+    found = read_result(path)
+
+    assert found is not None
+    assert list(found.metrics) == list(METRICS)
+    assert math.isnan(found.metrics[METRICS[2]])
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        *(
+            {key: None}
+            for key in ("metrics", "loss_classifier", "seconds", "conditions", "machine")
+        ),
+        {"metrics": {}},
+        {"metrics": list(METRICS)},
+        {"metrics": FIGURES | {METRICS[0]: "50"}},
+        {"metrics": FIGURES | {METRICS[0]: None}},
+        {"seconds": math.inf},
+        {"machine": ["cpu"]},
+        {"new": 1},
+    ],
+)
+def test_a_result_whose_values_are_no_figures_is_none(
+    tmp_path: Path, broken: dict[str, Any]
+) -> None:
+    """Each part that a report is made of is checked, so it is measured again."""
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(WHOLE | broken))
+
+    assert read_result(path) is None
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "[]", "{}", "\xff"])
+def test_a_result_that_is_no_result_is_none(tmp_path: Path, text: str | None) -> None:
+    """Lost, empty, cut, without its keys, not UTF-8."""
+    path = tmp_path / "result.json"
+    if text is not None:
+        path.write_bytes(text.encode("latin-1"))
+
+    assert read_result(path) is None
 
 
 def test_a_training_without_a_record_has_no_revision() -> None:

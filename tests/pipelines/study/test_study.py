@@ -198,13 +198,12 @@ def test_a_file_that_is_called_like_a_group_is_not_read(copy: Path) -> None:
     assert row.result() is not None
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "conditions"])
-def test_a_result_that_is_broken_is_measured_again(copy: Path, text: str) -> None:
-    """Empty, cut, without its keys or without conditions; the detector is not trained again."""
+def test_a_result_that_is_broken_is_measured_again(copy: Path) -> None:
+    """Its figures come back; the detector is not trained again."""
     row = scope_of("table1", SOURCE, copy, [0], ["zsd-words"]).rows(0)[0]
     file = copy / "shapes/seed-0/zsd-words/result.json"
     whole = json.loads(file.read_text())
-    file.write_text(json.dumps(whole | {text: None}) if text in whole else text)
+    file.write_text(json.dumps(whole | {"metrics": {}}))
     trained = stamps(copy, "checkpoint.safetensors")
 
     assert row.result() is None
