@@ -20,8 +20,12 @@ class WTNError(Exception):
         self.what = what
         self.where = None if where is None else str(where)
         self.mend = mend
-        lines = [what if where is None else f"{where}: {what}", mend]
-        super().__init__("\n".join(line for line in lines if line))
+        super().__init__("\n".join(filter(None, [self.place_and_cause, mend])))
+
+    @property
+    def place_and_cause(self) -> str:
+        """The error without how to mend it."""
+        return self.what if self.where is None else f"{self.where}: {self.what}"
 
 
 class ConfigError(WTNError):

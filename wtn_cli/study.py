@@ -79,7 +79,7 @@ DryRun = Annotated[
         "--dry-run",
         metavar="",
         help="Print what it would take, and stop; exit code 1 if trainings would be refused, 0 if "
-        "only files are missing.",
+        "only files or devices are missing.",
     ),
 ]
 

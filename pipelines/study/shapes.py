@@ -110,17 +110,15 @@ class ShapesSource:
         """Refuse a folder with another world.
 
         Raises:
-            ConfigError: If it holds a world of another seed, of other sizes, or of a version that
-                drew differently; tells which.
+            ConfigError: If it holds a world of another seed, of other sizes, of a version that drew
+                differently, or one whose recipe cannot be read; tells which.
         """
         made, now = folder / RECIPE, _recipe(replace(self.sizes, seed=seed))
         there = _read_recipe(made) if made.exists() else now
         if there == now:
             return
-        of_this_version = there.get("revision") == now["revision"]
         raise ConfigError(
-            "the folder holds another world: "
-            + (first_of(differences(there, now)) if of_this_version else "another version drew it"),
+            f"the folder holds another world: {_why_other(there, now)}",
             where=folder,
             mend="Name another folder with --output.",
         )
@@ -188,8 +186,17 @@ def _read_recipe(path: Path) -> dict[str, Any]:
     """Return the recipe in a file; an empty one if it is no recipe."""
     try:
         return dict(json.loads(path.read_text()))
-    except (ValueError, TypeError):
+    except (OSError, ValueError, TypeError):
         return {}
+
+
+def _why_other(there: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Return what sets the recipe of another world apart, in words."""
+    if not there:
+        return f"its {RECIPE} cannot be read"
+    if there.get("revision") != now["revision"]:
+        return "another version drew it"
+    return first_of(differences(there, now))
 
 
 def _write_words(folder: Path, seed: int, accents: int) -> None:

@@ -71,11 +71,20 @@ def test_a_world_of_another_version_is_refused(tmp_path: Path) -> None:
     recipe = tmp_path / RECIPE
     told = json.loads(recipe.read_text())
 
-    others = [told | {"revision": 0}, {k: told[k] for k in told if k != "revision"}, [1]]
-    for text in (*map(json.dumps, others), "{"):
-        recipe.write_text(text)
+    for other in (told | {"revision": 0}, {k: told[k] for k in told if k != "revision"}):
+        recipe.write_text(json.dumps(other))
         with pytest.raises(ConfigError, match="holds another world: another version drew it"):
             source.prepare(tmp_path, 3, "cpu", nothing)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "null", "{}", None])
+def test_a_world_whose_recipe_is_broken_is_refused(tmp_path: Path, text: str | None) -> None:
+    """Nobody knows what it is; it is not said that another version drew it. None: a folder."""
+    recipe = tmp_path / RECIPE
+    recipe.mkdir() if text is None else recipe.write_text(text)
+
+    with pytest.raises(ConfigError, match=r"another world: its world\.json cannot be read"):
+        ShapesSource(sizes=TINY).refuse_other(tmp_path, 3)
 
 
 def test_another_world_is_told_by_its_seed_and_sizes(tmp_path: Path) -> None:
