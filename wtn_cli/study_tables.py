@@ -61,7 +61,8 @@ def _costs(plan: "StudyPlan") -> dict[str, str]:
     hours, memory = "one training after the other", "a training"
     if plan.jobs > 1:
         beside = f"with {plan.jobs} side by side"
-        hours += f", or at least {plan.hours_side_by_side:.1f} h {beside}"
+        if plan.hours_side_by_side is not None:
+            hours += f", or at least {plan.hours_side_by_side:.1f} h {beside}"
         memory += f", {plan.memory_gigabytes_side_by_side:.1f} GB {beside}"
     evaluated = (
         f"; the evaluation of each row on {plan.evaluation_images} images comes on top"

@@ -1,13 +1,14 @@
 """What one training of a world takes here, by the world's cost and by trainings that have ended."""
 
-from collections.abc import Sequence
-from contextlib import suppress
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
+from pipelines.benchmarks.machine import available_cpus
 from pipelines.config import TrainSettings
 from pipelines.devices import device_named
-from pipelines.errors import ArtifactError
 from pipelines.models.detection import build_detector
 from pipelines.models.heads import ClassRowSource, build_head
 from pipelines.models.losses import LabelTables
@@ -16,27 +17,50 @@ from pipelines.study.workers import Slot
 from pipelines.study.worlds import WorldCost
 
 
-def side_by_side(slots: Sequence[Slot], cost: WorldCost) -> int:
-    """Return how many trainings at a time take what one of the world's cost does.
+def device_type(slots: Sequence[Slot]) -> str | None:
+    """Return what kind of device all slots are on; None if they differ."""
+    types = {device_named(slot.device).type for slot in slots}
+    return types.pop() if len(types) == 1 else None
 
-    That is told of a core or of a GPU: nothing is known of another device, nor of a shared GPU.
+
+def at_full_speed(slots: Sequence[Slot], timed_on: str | None) -> int | None:
+    """Return how many trainings at a time take as long as one; None if nothing tells.
+
+    Args:
+        slots: Where they run.
+        timed_on: The kind of device whose hours are known: nothing tells those of another, nor
+            of a GPU that several share. On processors more trainings than these are no faster.
     """
-    devices = [device_named(slot.device) for slot in slots]
-    shared = len({device.index or 0 for device in devices}) < len(devices)
-    known = all(device.type == cost.device for device in devices)
-    return len(slots) if known and not (shared and cost.device == "cuda") else 1
+    if device_type(slots) != timed_on:
+        return None
+    if timed_on == "cpu":
+        return min(len(slots), available_cpus())
+    shared = len({device_named(slot.device).index or 0 for slot in slots}) < len(slots)
+    return None if shared else len(slots)
 
 
-def slowness(finished: Sequence[Row], cost: WorldCost) -> list[float]:
-    """Return how many times the expected seconds each training took whose log can be read."""
+def slowness(finished: Sequence[Row], cost: WorldCost, device: str | None) -> list[float]:
+    """Return how many times the expected seconds each training took of which that is known.
+
+    Args:
+        finished: Rows that are trained.
+        cost: Of the world.
+        device: The kind on which a training must have run to count.
+    """
     factors = []
     for row in finished:
+        if _trained_on(row.training_record().machine) != device:
+            continue
         settings = row.settings()
         images = settings.schedule.iterations * settings.schedule.batch_size
         expected = images * cost.seconds_per_image[settings.head.method]
-        with suppress(ArtifactError):
-            factors.append(row.log().seconds / expected)
-    return factors
+        factors.append(row.log().seconds / expected)
+    return [factor for factor in factors if not math.isnan(factor)]
+
+
+def _trained_on(machine: Mapping[str, Any]) -> str:
+    """Return the kind of device of a training's record; empty if it is not known."""
+    return ("cuda" if "gpu" in machine else "cpu") if machine else ""
 
 
 def checkpoint_bytes(settings: TrainSettings, cost: WorldCost) -> int:

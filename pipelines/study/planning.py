@@ -10,7 +10,7 @@ from typing import Any
 from pipelines.devices import resolve_device
 from pipelines.errors import ArtifactError, ConfigError
 from pipelines.storage import refuse_unwritable
-from pipelines.study.costs import checkpoint_bytes, side_by_side, slowness
+from pipelines.study.costs import at_full_speed, checkpoint_bytes, device_type, slowness
 from pipelines.study.outputs import report_files
 from pipelines.study.runs import Row, refuse_to_lose
 from pipelines.study.scope import Scope, by_training, scope_of
@@ -28,9 +28,10 @@ class PlannedTraining:
     Args:
         name: Of the training.
         rows: That are measured on it.
-        done: Of the seeds, how many are trained.
+        done: Of the seeds, how many are trained, in a world that would not be refused.
         to_do: How many would be trained.
-        refused: Why the others would not: what other finished trainings are in their folders.
+        refused: Why the others would not: what other worlds or finished trainings are in their
+            folders.
         iterations: Of each.
         images: Shown in each, repetitions counted.
         hours: For those to do, one after the other.
@@ -62,7 +63,9 @@ class StudyPlan:
         train_images: Of the world.
         evaluation_images: Of the world, on which each row is evaluated; 0 if the study does not.
         time_basis: Where the hours come from.
-        jobs: Trainings side by side, as far as the figures are of what each of them runs on.
+        jobs: Trainings side by side.
+        at_full_speed: How many of them at a time take as long as one; None if nothing tells, since
+            the hours are of another device, or of a GPU that no other training shares.
         memory_gigabytes: Of one training.
         memory_basis: Where that comes from.
         image_gigabytes: Of all images.
@@ -79,6 +82,7 @@ class StudyPlan:
     evaluation_images: int
     time_basis: str
     jobs: int
+    at_full_speed: int | None
     memory_gigabytes: float
     memory_basis: str
     image_gigabytes: float
@@ -90,9 +94,9 @@ class StudyPlan:
         return sum(training.hours for training in self.trainings)
 
     @property
-    def hours_side_by_side(self) -> float:
+    def hours_side_by_side(self) -> float | None:
         """Of all trainings to do, at least: the last of them may not fill all jobs."""
-        return self.hours / self.jobs
+        return self.hours / self.at_full_speed if self.at_full_speed else None
 
     @property
     def memory_gigabytes_side_by_side(self) -> float:
@@ -146,7 +150,8 @@ def plan_study(
     rows = [row for group in firsts for row in group if row.seed not in lost]
     finished = [row for row in rows if row.is_trained()]
     cost, evaluates = source.cost, scope.study.evaluates
-    factors = slowness(finished, cost)
+    device = device_type(slots)
+    factors = slowness(finished, cost, device)
     plan = partial(
         _plan,
         finished=finished,
@@ -156,7 +161,7 @@ def plan_study(
         exports=evaluates,
     )
     trainings = tuple(plan(group) for group in groups)
-    to_do = sum(training.to_do for training in trainings)
+    jobs = max(min(len(slots), sum(training.to_do for training in trainings)), 1)
     return StudyPlan(
         study=scope.study.name,
         world=source.name,
@@ -169,7 +174,8 @@ def plan_study(
         time_basis=f"{counted(len(factors), 'finished training')} here"
         if factors
         else cost.time_basis,
-        jobs=max(min(side_by_side(slots, cost), to_do), 1),
+        jobs=jobs,
+        at_full_speed=at_full_speed(slots[:jobs], device if factors else cost.device),
         memory_gigabytes=cost.memory_gigabytes,
         memory_basis=cost.memory_basis,
         image_gigabytes=cost.image_gigabytes,
@@ -184,14 +190,14 @@ def _other_worlds(scope: Scope) -> dict[int, str]:
         try:
             scope.source.refuse_other(scope.world_folder(seed), seed)
         except ConfigError as error:
-            reasons[seed] = f"{error.where}: {error.what}"
+            reasons[seed] = error.place_and_cause
     return reasons
 
 
 def _absent(devices: Sequence[str]) -> list[str]:
     """Return which devices are not here: the study may run on another machine."""
     reasons = []
-    for device in devices:
+    for device in dict.fromkeys(devices):
         try:
             resolve_device(device)
         except ConfigError as error:
@@ -247,7 +253,7 @@ def _refusal(row: Row) -> str | None:
     try:
         refuse_to_lose(row)
     except ConfigError as error:
-        return f"{error.where}: {error.what}"
+        return error.place_and_cause
     except (ArtifactError, OSError):
         pass  # the world has yet to be made, or to be brought
     return None

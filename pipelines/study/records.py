@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config import ScheduleSettings
-from pipelines.errors import ArtifactError, RunError
+from pipelines.errors import RunError
 from pipelines.storage import atomic_path
 from pipelines.study.worlds import METRICS
 
@@ -30,7 +30,7 @@ class RowResult:
         seed: Of the training, and of a world that is drawn.
         metrics: Percent, by the names of ``METRICS``; NaN where undefined.
         loss_classifier: Mean over the last eighteenth of the training (paper: section 5.2).
-        seconds: Of the training.
+        seconds: Of the training; these two are NaN where its log is lost.
         conditions: What the figures depend on.
         machine: That evaluated it.
     """
@@ -74,15 +74,15 @@ class FailedRow:
 
 @dataclass(frozen=True)
 class TrainingLog:
-    """The course of a training.
+    """The course of a training; NaN where it is not known.
 
     Args:
         seconds: It took.
         loss_classifier: Mean over its last eighteenth (paper: section 5.2).
     """
 
-    seconds: float
-    loss_classifier: float
+    seconds: float = math.nan
+    loss_classifier: float = math.nan
 
 
 def read_result(path: Path) -> RowResult | None:
@@ -100,20 +100,15 @@ def read_result(path: Path) -> RowResult | None:
 def read_log(path: Path, schedule: ScheduleSettings) -> TrainingLog:
     """Read the metrics of a training that has ended, one JSON object a line.
 
-    Raises:
-        ArtifactError: If the file is lost or broken, or does not reach the end of the training.
+    Nothing is known from a file that is lost or broken, or does not reach the end of the training;
+    the detector is as good without it.
     """
     try:
         records = [json.loads(line) for line in path.read_text().splitlines()]
-        if records[-1]["iteration"] == schedule.iterations:
-            return _course(records, schedule)
+        whole = records[-1]["iteration"] == schedule.iterations
+        return _course(records, schedule) if whole else TrainingLog()
     except _BROKEN:
-        pass  # all of them mean the same to the user
-    raise ArtifactError(
-        f"this is no whole log of {schedule.iterations} iterations",
-        where=path,
-        mend="Delete its folder: the same command then trains it again.",
-    )
+        return TrainingLog()
 
 
 def _course(records: Sequence[Mapping[str, Any]], schedule: ScheduleSettings) -> TrainingLog:

@@ -77,7 +77,7 @@ class Row:
             return TrainingRecord()
 
     def log(self) -> TrainingLog:
-        """Return the course of its training, which must have ended."""
+        """Return the course of its training, as far as it is known; it must have ended."""
         return read_log(self.checkpoint.parent / LOG, self.settings().schedule)
 
     def is_trained(self) -> bool:

@@ -1,10 +1,11 @@
 """Tests for pipelines.study.planning: every study in every world, and what it comes to."""
 
+import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from pipelines.artifacts import DetectorCheckpoint
 from pipelines.errors import ArtifactError, ConfigError
 from pipelines.study.open_images import OpenImagesSource
 from pipelines.study.planning import StudyPlan, plan_study
-from pipelines.study.records import TrainingLog
+from pipelines.study.records import TRAINING_REVISION, TrainingLog, TrainingRecord
 from pipelines.study.runs import Row, refuse_to_lose
 from pipelines.study.scope import scope_of
 from pipelines.study.shapes import ShapesSource
@@ -33,7 +34,26 @@ HEAD = 960 * 256 * 4 / 1e9  # of the drawn world: C classes, R features, in giga
 
 def plan(folder: Path, study: str, *methods: str, seeds: int = 1) -> StudyPlan:
     """Plan rows of a study in the small drawn world."""
-    return plan_study(study, ShapesSource(), folder, seeds=range(seeds), methods=methods)
+    rows: dict[str, Any] = {"seeds": range(seeds), "methods": methods, "devices": ["cpu"]}
+    return plan_study(study, ShapesSource(), folder, **rows)
+
+
+def end_trainings(
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: Mapping[int, float],
+    machine: Mapping[str, str] = MappingProxyType({"cpu": "Abacus 3"}),
+) -> None:
+    """Let the trainings of some seeds have ended, after so many seconds; NaN if the log is lost."""
+    record = TrainingRecord(TRAINING_REVISION, machine)
+    monkeypatch.setattr(Row, "is_trained", lambda row: row.seed in seconds)
+    monkeypatch.setattr(Row, "log", lambda row: TrainingLog(seconds[row.seed], 0.5))
+    monkeypatch.setattr(Row, "training_record", lambda row: record)
+
+
+def set_processors(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Let there be so many processors."""
+    for module in ("costs", "workers"):
+        monkeypatch.setattr(f"pipelines.study.{module}.available_cpus", lambda: number)
 
 
 @pytest.mark.parametrize("world", WORLDS)
@@ -78,9 +98,7 @@ def test_finished_trainings_tell_the_hours_of_the_others(
 ) -> None:
     """What they took in place of what was expected scales the rest; the mean over them counts."""
     expected = plan(tmp_path, "table2", "wtn", "wtn+", seeds=3)
-    seconds = {0: 100.0, 1: 300.0}
-    monkeypatch.setattr(Row, "is_trained", lambda row: row.seed in seconds)
-    monkeypatch.setattr(Row, "log", lambda row: TrainingLog(seconds[row.seed], 0.5))
+    end_trainings(monkeypatch, {0: 100.0, 1: 300.0})
 
     found = plan(tmp_path, "table2", "wtn", "wtn+", seeds=3)
 
@@ -102,18 +120,10 @@ def finished(tmp_path: Path, artifacts: SimpleNamespace) -> Path:
 
 def test_a_log_that_is_lost_tells_no_hours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others are the measure; without any, what the world expects is."""
-    seconds = {0: 100.0}
-
-    def log(row: Row) -> TrainingLog:
-        if row.seed not in seconds:
-            raise ArtifactError("this is no whole log")
-        return TrainingLog(seconds[row.seed], 0.5)
-
     expected = plan(tmp_path, "table2", "wtn", seeds=3)
-    monkeypatch.setattr(Row, "is_trained", lambda row: row.seed < 2)
-    monkeypatch.setattr(Row, "log", log)
+    end_trainings(monkeypatch, {0: 100.0, 1: math.nan})
     one = plan(tmp_path, "table2", "wtn", seeds=3)
-    seconds.clear()
+    end_trainings(monkeypatch, {0: math.nan, 1: math.nan})
     none = plan(tmp_path, "table2", "wtn", seeds=3)
 
     assert one.hours == pytest.approx(100 / 3600)
@@ -123,12 +133,45 @@ def test_a_log_that_is_lost_tells_no_hours(tmp_path: Path, monkeypatch: pytest.M
     assert [t.done for t in none.trainings] == [2]
 
 
+@pytest.mark.parametrize(
+    ("world", "machine", "device", "hours", "at_full_speed"),
+    [
+        ("shapes", {"cpu": "Abacus 3"}, "cpu", 100 / 3600, 2),
+        ("shapes", {"cpu": "Abacus 3", "gpu": "G1"}, "cpu", None, 2),
+        ("shapes", {}, "cpu", None, 2),  # nobody knows where it ran
+        ("shapes", {"cpu": "Abacus 3", "gpu": "G1"}, "cuda", 100 / 3600, None),
+        ("shapes", {"cpu": "Abacus 3"}, "cuda", None, None),
+        ("shapes-paper", {"cpu": "Abacus 3"}, "cpu", 100 / 3600, 2),
+        ("shapes-paper", {"cpu": "Abacus 3"}, "cuda", None, None),
+    ],
+)
+def test_only_trainings_on_such_a_device_tell_hours(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    world: str,
+    machine: dict[str, str],
+    device: str,
+    hours: float | None,
+    at_full_speed: int | None,
+) -> None:
+    """Then they are what is divided, in place of the world's; two jobs share what there is."""
+    set_processors(monkeypatch, 4)
+    rows: dict[str, Any] = {"seeds": [0, 1, 2], "methods": ["wtn"], "devices": [device], "jobs": 2}
+    expected = plan_study("table2", WORLDS[world](tmp_path), tmp_path, **rows)
+    end_trainings(monkeypatch, {0: 100.0}, machine)
+
+    found = plan_study("table2", WORLDS[world](tmp_path), tmp_path, **rows)
+
+    assert found.hours == pytest.approx(2 * (hours or expected.hours / 3))
+    assert found.time_basis == ("1 finished training here" if hours else expected.time_basis)
+    assert found.at_full_speed == at_full_speed
+
+
 def test_a_study_that_is_done_takes_no_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nor does it divide by the jobs that it does not need."""
-    monkeypatch.setattr(Row, "is_trained", lambda row: True)
-    monkeypatch.setattr(Row, "log", lambda row: TrainingLog(100.0, 0.5))
+    end_trainings(monkeypatch, {0: 100.0, 1: 100.0})
 
     found = plan(tmp_path, "table2", seeds=2)
 
@@ -171,13 +214,12 @@ def test_a_world_that_would_be_refused_is_told(
     world = tmp_path / "shapes/seed-1/world"
     world.mkdir(parents=True)
     (world / "world.json").write_text("{}")
-    monkeypatch.setattr(Row, "is_trained", lambda row: True)
-    monkeypatch.setattr(Row, "log", lambda row: TrainingLog(100.0, 0.5))
+    end_trainings(monkeypatch, {0: 100.0, 1: 100.0})
 
     found = plan(tmp_path, "table2", "wtn", "wtn+", seeds=2)
 
     assert [(t.done, t.to_do, len(t.refused)) for t in found.trainings] == [(1, 0, 1)] * 2
-    reason = f"{world}: the folder holds another world: another version drew it"
+    reason = f"{world}: the folder holds another world: its world.json cannot be read"
     assert found.refused == found.as_dict()["refused"] == [reason]
 
 
@@ -193,8 +235,11 @@ def test_an_unfinished_training_is_to_do(
     assert (training.to_do, training.refused) == (1, ())
 
 
-def test_jobs_side_by_side_share_the_hours_and_not_the_memory(tmp_path: Path) -> None:
+def test_jobs_side_by_side_share_the_hours_and_not_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """There are never more of them than trainings to do."""
+    set_processors(monkeypatch, 2)
     rows: dict[str, Any] = {"seeds": [0], "methods": ["wtn", "wtn+"], "devices": ["cpu"]}
 
     one, two, many = (
@@ -208,33 +253,46 @@ def test_jobs_side_by_side_share_the_hours_and_not_the_memory(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("world", "devices", "jobs", "side_by_side"),
+    ("world", "devices", "given", "jobs", "at_full_speed"),
     [
-        ("shapes", ["cpu"], 4, 4),
-        ("shapes", ["cuda:0", "cuda:1"], None, 1),  # the figures are of cores
-        ("shapes-paper", ["cuda:0", "cuda:1"], None, 2),
-        ("open-images", ["cuda", "cuda:1"], 2, 2),
-        ("open-images", ["cuda", "cuda:0"], None, 1),  # a GPU by two names
-        ("open-images", ["cuda"], 4, 1),
-        ("open-images", ["cpu"], 4, 1),
-        ("open-images", ["cuda", "cpu"], None, 1),
+        ("shapes", ["cpu"], 2, 2, 2),
+        ("shapes", ["cpu"], 4, 4, 3),  # of three processors
+        ("shapes", ["cuda:0", "cuda:1"], None, 2, None),  # the hours are of cores
+        ("shapes-paper", ["cuda:0", "cuda:1"], None, 2, 2),
+        ("shapes-paper", ["cuda"], 4, 4, None),  # slower each, nobody knows how much
+        ("open-images", ["cuda", "cuda:1"], 2, 2, 2),
+        ("open-images", ["cuda", "cuda:0"], None, 2, None),  # a GPU by two names
+        ("open-images", ["cpu"], 4, 4, None),
+        ("open-images", ["cuda", "cpu"], None, 2, None),
     ],
 )
-def test_figures_side_by_side_are_those_of_such_devices(
-    tmp_path: Path, world: str, devices: list[str], jobs: int | None, side_by_side: int
+def test_hours_side_by_side_are_those_of_such_devices(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    world: str,
+    devices: list[str],
+    given: int | None,
+    jobs: int,
+    at_full_speed: int | None,
 ) -> None:
-    """A GPU's hours say nothing of a core, and two trainings on a GPU take longer than one."""
+    """A GPU's hours say nothing of a core, and two trainings on a GPU take longer than one.
+
+    The memory is that of all.
+    """
+    set_processors(monkeypatch, 3)
     source = WORLDS[world](tmp_path)
 
-    found = plan_study("table1", source, tmp_path, seeds=[0], jobs=jobs, devices=devices)
+    found = plan_study("table1", source, tmp_path, seeds=[0], jobs=given, devices=devices)
 
-    assert found.jobs == side_by_side
-    assert found.hours_side_by_side == found.hours / side_by_side
+    assert (found.jobs, found.at_full_speed) == (jobs, at_full_speed)
+    assert found.hours_side_by_side == (at_full_speed and found.hours / at_full_speed)
+    assert found.memory_gigabytes_side_by_side == jobs * found.memory_gigabytes
 
 
 def test_a_device_may_be_on_another_machine(tmp_path: Path) -> None:
-    """Plans are made on login nodes; what the run needs is told with the files."""
-    found = plan_study("table2", ShapesSource(), tmp_path, seeds=[0], devices=["cpu", "cuda:99"])
+    """Plans are made on login nodes; what the run needs is told once, with the files."""
+    found = plan_study("table2", ShapesSource(), tmp_path, seeds=[0],
+                       devices=["cuda:99", "cpu", "cuda:99"])  # fmt: skip
 
     (missing,) = found.missing
     assert missing.startswith("device 'cuda:99' cannot be used here (")

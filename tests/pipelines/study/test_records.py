@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from pipelines.config import ScheduleSettings
-from pipelines.errors import ArtifactError
 from pipelines.study.records import (
     FailedRow,
     RowResult,
@@ -46,26 +45,23 @@ def test_the_loss_is_that_of_the_last_eighteenth(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [None, "", "{", "{}\n", "\xff", "[]\n"])
-def test_a_log_that_is_no_log_is_refused(tmp_path: Path, text: str | None) -> None:
-    """Lost, empty, cut within a line, without its keys, not UTF-8: told how to mend."""
+def test_a_log_that_is_no_log_tells_nothing(tmp_path: Path, text: str | None) -> None:
+    """Lost, empty, cut within a line, without its keys, not UTF-8."""
     path = tmp_path / "metrics.jsonl"
     if text is not None:
         path.write_bytes(text.encode("latin-1"))
 
-    with pytest.raises(ArtifactError, match="no whole log of 180 iterations") as raised:
-        read_log(path, SCHEDULE)
-
-    assert raised.value.where == str(path)
-    assert "trains it again" in str(raised.value.mend)
+    assert all(math.isnan(value) for value in asdict(read_log(path, SCHEDULE)).values())
 
 
 @pytest.mark.parametrize("course", [COURSE[:-1], [(180, 0, 1)]])
-def test_a_log_that_is_cut_or_impossible_is_refused(
+def test_a_log_that_is_cut_or_impossible_tells_nothing(
     tmp_path: Path, course: Sequence[tuple[int, float, float]]
 ) -> None:
     """Its last eighteenth would be that of another training; 0 images a second last for ever."""
-    with pytest.raises(ArtifactError, match="no whole log"):
-        read_log(log(tmp_path / "m", course), SCHEDULE)
+    found = read_log(log(tmp_path / "m", course), SCHEDULE)
+
+    assert all(math.isnan(value) for value in asdict(found).values())
 
 
 FIGURES = dict(zip(METRICS, (50.0, 0, math.nan), strict=True))

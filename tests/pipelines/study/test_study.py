@@ -213,6 +213,26 @@ def test_a_result_that_is_broken_is_measured_again(copy: Path) -> None:
     assert json.loads(file.read_text())["metrics"] == whole["metrics"]
 
 
+def test_a_training_whose_log_is_cut_is_measured(copy: Path) -> None:
+    """Its checkpoint is whole, so nothing is trained again; time and loss are not known."""
+    folder = copy / "shapes/seed-0/zsd-words"
+    whole = json.loads((folder / "result.json").read_text())
+    (folder / "result.json").unlink()
+    log = folder / "metrics.jsonl"
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[:-1]))
+    trained = stamps(copy, "checkpoint.safetensors")
+
+    report = study(copy, methods=["zsd-words"])
+
+    assert not report.failed
+    assert stamps(copy, "checkpoint.safetensors") == trained
+    assert json.loads((folder / "result.json").read_text())["metrics"] == whole["metrics"]
+    written = json.loads((copy / "shapes/table1-zsd-words.json").read_text())
+    (seed,) = written["rows"]["zsd-words"]["seeds"]
+    assert (seed["seconds"], seed["loss_classifier"]) == (None, None)
+    assert "| ZSD with word vectors" in report.markdown()
+
+
 def test_the_settings_of_a_result_are_a_record_alone(copy: Path) -> None:
     """They are the checkpoint's, which counts by its contents."""
     row = scope_of("table1", SOURCE, copy, [0], ["zsd-words"]).rows(0)[0]
