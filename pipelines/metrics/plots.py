@@ -142,11 +142,15 @@ def plot_scores(counts: ScoreCounts, path: Path) -> None:
 
 
 @contextmanager
-def figure_file(path: Path, size: tuple[float, float] = _SIZE) -> "Iterator[Figure]":
+def figure_file(
+    path: Path, size: tuple[float, float] = _SIZE, heading: str = ""
+) -> "Iterator[Figure]":
     """Yield a figure of a width and a height in inches, which becomes a PNG file at the end."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, dpi=_DPI, layout="constrained")
+    if heading:
+        figure.suptitle(heading, fontsize="medium")
     yield figure
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png")

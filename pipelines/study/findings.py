@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from pipelines.errors import RunError
 from pipelines.study import paper
@@ -38,6 +38,13 @@ NORMS = tuple(
 )
 
 
+class Drawing(Protocol):
+    """Draws the picture of a study."""
+
+    def __call__(self, path: Path, *, heading: str) -> None:
+        """Write a PNG file, with a heading above all panels."""
+
+
 @dataclass(frozen=True)
 class Findings:
     """What a study found.
@@ -46,14 +53,14 @@ class Findings:
         table: Its rows.
         details: Of each row by name, as JSON values; each seed tells ``seconds`` of its training
             and the ``machine`` that trained it, which is empty where it is not known.
-        draw: Writes its picture, a PNG file; needs matplotlib.
+        draw: Draws its picture; needs matplotlib.
         failed: Finished rows whose figures cannot be told.
         note: What to know about its figures beside the paper's.
     """
 
     table: Table
     details: Mapping[str, Any]
-    draw: Callable[[Path], None]
+    draw: Drawing
     failed: tuple[FailedRow, ...] = ()
     note: str | None = None
 

@@ -14,6 +14,7 @@ from pipelines.study.findings import Findings
 from pipelines.study.records import FailedRow
 from pipelines.study.scope import Scope
 from pipelines.study.tables import Summary, Table
+from pipelines.study.wording import counted
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,11 @@ def report_files(scope: Scope) -> dict[str, Path]:
     return {end: scope.folder / f"{stem}.{end}" for end in ("json", "md", "png")}
 
 
+def _heading(scope: Scope) -> str:
+    seeds = counted(len(scope.seeds), "seed")
+    return f"{scope.study.title}: {scope.source.name}, {seeds}"
+
+
 def write_outputs(
     scope: Scope, findings: Findings, failed: tuple[FailedRow, ...], record: Mapping[str, Any]
 ) -> StudyReport:
@@ -117,7 +123,7 @@ def write_outputs(
     paths = report_files(scope)
     note = None
     try:
-        findings.draw(paths["png"])
+        findings.draw(paths["png"], heading=_heading(scope))
     except ConfigError as error:  # matplotlib is an extra
         note = f"no picture: {error.what}; {error.mend}"
         del paths["png"]

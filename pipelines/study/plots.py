@@ -48,7 +48,7 @@ class Curve:
     values: Mapping[str, tuple[tuple[float, ...], ...]]
 
 
-def draw_table(table: Table, path: Path) -> None:
+def draw_table(table: Table, path: Path, *, heading: str = "") -> None:
     """Draw a dot for each mean with the standard deviation over seeds, one line a method.
 
     A second panel has the paper's figures as hollow marks, if it has any. All figures are percent;
@@ -57,7 +57,7 @@ def draw_table(table: Table, path: Path) -> None:
     require_matplotlib()
     with_paper = any(table.has_paper(metric) for metric in table.metrics)
     height = 1.5 + 0.34 * len(table.rows)
-    with figure_file(path, (8.0 if with_paper else 6.0, height)) as figure:
+    with figure_file(path, (8.0 if with_paper else 6.0, height), heading) as figure:
         panels = figure.subplots(1, 1 + with_paper, sharey=True, squeeze=False)[0]
         for place, metric in enumerate(table.metrics):
             _draw_metric(panels, table, place, metric)
@@ -72,19 +72,22 @@ def draw_table(table: Table, path: Path) -> None:
         if with_paper:
             panels[0].set_title("here")
             panels[1].set_title("in the paper")
-        _key_below(figure, panels[0], "mean and standard deviation over seeds", len(table.metrics))
+        _key_below(figure, panels[0], _key_of(table.seeds), len(table.metrics))
 
 
-def draw_curves(curves: Sequence[Curve], metrics: Sequence[Metric], path: Path) -> None:
+def draw_curves(
+    curves: Sequence[Curve], metrics: Sequence[Metric], path: Path, *, heading: str = ""
+) -> None:
     """Draw the means of methods with bands of one standard deviation, one panel a metric.
 
     Args:
         curves: At most as many as there are colours, 7.
         metrics: The panels.
         path: A PNG file.
+        heading: Above all panels.
     """
     require_matplotlib()
-    with figure_file(path, (0.6 + 3.7 * len(metrics), 4.2)) as figure:
+    with figure_file(path, (0.6 + 3.7 * len(metrics), 4.2), heading) as figure:
         panels = figure.subplots(1, len(metrics), squeeze=False)[0]
         for axes, metric in zip(panels, metrics, strict=True):
             for place, curve in enumerate(curves):
@@ -96,12 +99,16 @@ def draw_curves(curves: Sequence[Curve], metrics: Sequence[Metric], path: Path) 
             axes.grid(alpha=0.3, linewidth=0.5)
             _space_by_ratio(axes, sorted({x for curve in curves for x in curve.positions}))
         panels[0].set_ylabel("percent")
-        title = "mean, and one standard deviation over seeds to either side"
-        _key_below(figure, panels[0], title, min(len(curves), 2 * len(metrics)))
+        seeds = max(len(v) for curve in curves for m in curve.values.values() for v in m)
+        _key_below(figure, panels[0], _key_of(seeds), min(len(curves), 2 * len(metrics)))
 
 
 def draw_overlaps(
-    overlaps: Mapping[str, NeighborOverlap], path: Path, paper: Mapping[str, float] | None = None
+    overlaps: Mapping[str, NeighborOverlap],
+    path: Path,
+    paper: Mapping[str, float] | None = None,
+    *,
+    heading: str = "",
 ) -> None:
     """Draw how many of k neighbours are kept, over k, with 95 % confidence bands over classes.
 
@@ -109,9 +116,10 @@ def draw_overlaps(
         overlaps: By title of the method; at most 7.
         path: A PNG file.
         paper: By title, how many of 100 neighbours stay in the paper; titles of ``overlaps``.
+        heading: Above the panel.
     """
     require_matplotlib()
-    with figure_file(path, (7.0, 4.8)) as figure:
+    with figure_file(path, (7.0, 4.8), heading) as figure:
         axes = figure.subplots()
         for place, (title, overlap) in enumerate(overlaps.items()):
             share = 100 / np.array(overlap.neighbors)
@@ -137,7 +145,9 @@ def draw_overlaps(
         _key_below(figure, axes, title, len(overlaps))
 
 
-def draw_norms(norms: Mapping[str, Sequence[ActivationNorms]], path: Path) -> None:
+def draw_norms(
+    norms: Mapping[str, Sequence[ActivationNorms]], path: Path, *, heading: str = ""
+) -> None:
     """Draw the norms of hidden activations, one panel a method, one box a seed, seen beside novel.
 
     A box holds the middle half of the classes and its line the median; whiskers reach 1.5 times
@@ -147,9 +157,10 @@ def draw_norms(norms: Mapping[str, Sequence[ActivationNorms]], path: Path) -> No
     Args:
         norms: By title of the method, of each seed.
         path: A PNG file.
+        heading: Above all panels.
     """
     require_matplotlib()
-    with figure_file(path, (1.0 + 3.0 * len(norms), 4.2)) as figure:
+    with figure_file(path, (1.0 + 3.0 * len(norms), 4.2), heading) as figure:
         panels = figure.subplots(1, len(norms), sharey=True, squeeze=False)[0]
         for axes, (title, found) in zip(panels, norms.items(), strict=True):
             _draw_boxes(axes, found)
@@ -237,6 +248,11 @@ def _space_by_ratio(axes: "Axes", ticks: Sequence[float]) -> None:
     axes.set_xscale("log")
     axes.set_xticks(ticks, [f"{tick:.10g}" for tick in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
+
+
+def _key_of(seeds: int) -> str:
+    """Say what is drawn of so many seeds."""
+    return "mean and standard deviation over seeds" if seeds > 1 else "one seed"
 
 
 def _key_below(figure: "Figure", axes: "Axes", title: str, columns: int) -> None:

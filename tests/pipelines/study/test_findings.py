@@ -108,7 +108,7 @@ def norms_in(folder: Path) -> list[list[Row]]:
 def found_and_drawn(study: str, groups: Sequence[Sequence[Row]], folder: Path) -> Findings:
     """Find, and draw the picture."""
     found = find(STUDIES[study], groups)
-    found.draw(folder / "picture.png")
+    found.draw(folder / "picture.png", heading="A study")
     assert (folder / "picture.png").read_bytes().startswith(PNG)
     return found
 
@@ -171,9 +171,9 @@ def test_each_method_has_a_curve_over_its_iterations(
 ) -> None:
     """Its points ascend, whatever the order of the rows; recall has no panel."""
     drawn: list[tuple[Sequence[Curve], Sequence[Metric]]] = []
-    monkeypatch.setattr(findings, "draw_curves", lambda c, m, path: drawn.append((c, m)))
+    monkeypatch.setattr(findings, "draw_curves", lambda c, m, path, heading: drawn.append((c, m)))
 
-    find(STUDIES["length"], lengths_in(tmp_path)).draw(tmp_path / "picture.png")
+    find(STUDIES["length"], lengths_in(tmp_path)).draw(tmp_path / "picture.png", heading="A study")
 
     ((curves, metrics),) = drawn
     assert [metric.name for metric in metrics] == ["seen_AP50", "novel_AP50"]

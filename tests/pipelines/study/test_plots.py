@@ -3,7 +3,9 @@
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +22,6 @@ from pipelines.study.tables import Metric, Table, TableRow
 SEEN, NOVEL = Metric("seen", "seen AP50"), Metric("novel", "novel AP50")
 BLUE, RED = (31, 95, 208), (208, 39, 31)  # seen, novel
 FIRST, SECOND = (0, 114, 178), (213, 94, 0)  # of the methods
-Drawing = Callable[[Path], None]
 
 
 def table(paper: dict[str, float | None], **values: tuple[float, ...]) -> Table:
@@ -37,11 +38,11 @@ def overlap(share: float) -> NeighborOverlap:
 
 CURVE = Curve("A", (500, 1000), {"seen": ((1.0, 2.0), (3.0,)), "novel": ((), (1.0, 2.0))})
 NORMS = ActivationNorms(np.array([1.0, 2, 3]), np.array([2.0, 3, 9]))
-DRAWINGS: dict[str, Drawing] = {
-    "table": lambda path: draw_table(table({}, seen=(1.0, 2.0)), path),
-    "curves": lambda path: draw_curves([CURVE], [SEEN], path),
-    "overlaps": lambda path: draw_overlaps({"A": overlap(0.5)}, path),
-    "norms": lambda path: draw_norms({"A": [NORMS]}, path),
+DRAWINGS: dict[str, Callable[..., None]] = {
+    "table": partial(draw_table, table({}, seen=(1.0, 2.0))),
+    "curves": partial(draw_curves, [CURVE], [SEEN]),
+    "overlaps": partial(draw_overlaps, {"A": overlap(0.5)}),
+    "norms": partial(draw_norms, {"A": [NORMS]}),
 }
 
 
@@ -68,6 +69,43 @@ def test_without_the_extra_a_plot_is_refused(
         DRAWINGS[name](tmp_path / "picture.png")
 
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_a_heading_stands_above_all_panels(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the figure's own title, which no panel overlaps."""
+    written, save = [], Figure.savefig
+
+    def note_and_save(figure: Figure, path: Path, **options: Any) -> None:  # noqa: ANN401
+        written.append(figure.get_suptitle())
+        save(figure, path, **options)
+
+    monkeypatch.setattr(Figure, "savefig", note_and_save)
+
+    DRAWINGS[name](tmp_path / "picture.png", heading="Methods: shapes, 3 seeds")
+
+    assert written == ["Methods: shapes, 3 seeds"]
+
+
+@pytest.mark.parametrize(("figures", "key"), [((1.0,), "one seed"), ((1.0, 2.0), "over seeds")])
+def test_a_key_tells_whether_there_is_a_spread(
+    figures: tuple[float, ...], key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One seed has none."""
+    keys, below = [], plots._key_below
+
+    def note_and_put(figure: Figure, axes: Any, title: str, columns: int) -> None:  # noqa: ANN401
+        keys.append(title)
+        below(figure, axes, title, columns)
+
+    monkeypatch.setattr(plots, "_key_below", note_and_put)
+
+    draw_table(table({}, seen=figures), tmp_path / "table.png")
+    draw_curves([Curve("A", (500,), {"seen": (figures,)})], [SEEN], tmp_path / "curves.png")
+
+    assert [key in told for told in keys] == [True, True]
 
 
 def test_a_table_has_a_panel_for_the_paper_if_it_has_figures(tmp_path: Path) -> None:
