@@ -1,5 +1,7 @@
 """The ``wtn`` command: its subcommands, and the one place where errors become exit codes."""
 
+import atexit
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -102,6 +104,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         app(arguments, prog_name="wtn")
     except SystemExit as end:
         if end.code == EXIT_CODES[Interrupted]:  # of Typer, which says nothing
+            _ignore_ctrl_c()
             console.note("Interrupted; no file is half-written.")
         raise
     except WTNError as error:
@@ -122,5 +125,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _end(error: WTNError, code: int, arguments: Sequence[str]) -> None:
     if "--debug" in arguments:
         traceback.print_exc()
+    if code == EXIT_CODES[Interrupted]:
+        _ignore_ctrl_c()
     console.fail(error)
     raise SystemExit(code)
+
+
+def _ignore_ctrl_c() -> None:
+    """Let another Ctrl-C not interrupt the exit, which waits for processes that are ending too."""
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)

@@ -88,6 +88,13 @@ class ShapesWorld:
             val_novel=ShapesSplit.at(folder, "val-novel"),
         )
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All of them."""
+        splits = (self.train, self.val_seen, self.val_novel)
+        of_splits = (path for s in splits for path in (s.images, s.boxes, s.labels))
+        return (self.classes, self.seen_classes, self.hierarchy, self.crops, *of_splits)
+
 
 def write_shapes_world(
     folder: Path,

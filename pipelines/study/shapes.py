@@ -107,21 +107,29 @@ class ShapesSource:
         )
 
     def refuse_other(self, folder: Path, seed: int) -> None:
-        """Refuse a folder with another world.
+        """Refuse a folder with another world, or with half of one.
 
         Raises:
             ConfigError: If it holds a world of another seed, of other sizes, of a version that drew
-                differently, or one whose recipe cannot be read; tells which.
+                differently, or one whose recipe cannot be read; tells which. Or if a file is lost.
         """
         made, now = folder / RECIPE, _recipe(replace(self.sizes, seed=seed))
-        there = _read_recipe(made) if made.exists() else now
-        if there == now:
+        if not made.exists():
             return
-        raise ConfigError(
-            f"the folder holds another world: {_why_other(there, now)}",
-            where=folder,
-            mend="Name another folder with --output.",
-        )
+        there = _read_recipe(made)
+        if there != now:
+            raise ConfigError(
+                f"the folder holds another world: {_why_other(there, now)}",
+                where=folder,
+                mend="Name another folder with --output.",
+            )
+        files = (*ShapesWorld.at(folder).files, folder / NETWORK, folder / CLASSIFIER)
+        if lost := [path.name for path in files if not path.exists()]:
+            raise ConfigError(
+                f"the world has lost {', '.join(lost)}",
+                where=folder,
+                mend="Bring them back, or delete this folder: the same command draws it again.",
+            )
 
     def prepare(self, folder: Path, seed: int, device: str, on_progress: Progress) -> World:
         """Draw and train, unless the folder has it.
@@ -129,7 +137,7 @@ class ShapesSource:
         On a CPU, the same seed and sizes give the same files.
 
         Raises:
-            ConfigError: If the folder holds another world.
+            ConfigError: If the folder holds another world, or half of one.
         """
         self.refuse_other(folder, seed)
         device = self.preset.device or device
@@ -143,8 +151,7 @@ class ShapesSource:
                 temporary.write_text(json.dumps(_recipe(sizes)))
         world = self.world(folder)
         _write_words(folder, seed, sizes.accents)
-        on_progress("look at the crops", 0, 1)
-        _write_similarity(world, folder, device)
+        _write_similarity(world, folder, device, on_progress)
         return world
 
 
@@ -217,11 +224,12 @@ def _write_words(folder: Path, seed: int, accents: int) -> None:
     extract_weights(str(text), output, classes=ShapesWorld.at(folder).classes)
 
 
-def _write_similarity(world: World, folder: Path, device: str) -> None:
+def _write_similarity(world: World, folder: Path, device: str, on_progress: Progress) -> None:
     """Average the classifier's probabilities over the crops of each class."""
     assert world.similarity is not None
     if world.similarity.exists():
         return
+    on_progress("look at the crops", 0, 1)
     backbone = BackboneSettings.model_validate(world.settings["backbone"])
     crops = ShapesWorld.at(folder).crops
     measure_crop_similarity(

@@ -94,8 +94,19 @@ def test_another_world_is_told_by_its_seed_and_sizes(tmp_path: Path) -> None:
     (tmp_path / RECIPE).write_text(json.dumps(_recipe(replace(TINY, seed=3, num_train=4))))
     source_of_four = ShapesSource(sizes=replace(TINY, num_train=4))
 
-    source_of_four.refuse_other(tmp_path, 3)
     with pytest.raises(ConfigError, match="another world: seed is 3 there, 2 now"):
         source_of_four.refuse_other(tmp_path, 2)
     with pytest.raises(ConfigError, match="another world: num_train is 4 there, 2 now"):
+        source.refuse_other(tmp_path, 3)
+
+
+def test_a_world_that_has_lost_files_is_refused(tmp_path: Path) -> None:
+    """They are named; a whole world of these sizes is not refused."""
+    source = ShapesSource(sizes=replace(TINY, accents=1, num_crops=960))
+    source.prepare(tmp_path, 3, "cpu", nothing)
+    source.refuse_other(tmp_path, 3)
+    for name in ("train.zip", "network.safetensors"):
+        (tmp_path / name).unlink()
+
+    with pytest.raises(ConfigError, match=r"has lost train\.zip, network\.safetensors"):
         source.refuse_other(tmp_path, 3)
