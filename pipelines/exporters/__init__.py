@@ -1,0 +1,1 @@
+"""Forms in which other programs take a detector; one module a form."""
