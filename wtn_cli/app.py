@@ -25,6 +25,7 @@ from wtn_cli import (
     console,
     demo,
     evaluate,
+    export,
     export_head,
     extract_weights,
     inspect,
@@ -60,6 +61,7 @@ for _command in (
     train.train,
     similarity.similarity,
     export_head.export_head,
+    export.export,
     evaluate.evaluate,
     predict.predict,
 ):

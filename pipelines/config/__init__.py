@@ -16,9 +16,15 @@ from pipelines.config.head import (
     ZSDSettings,
 )
 from pipelines.config.loading import load_settings, show_settings, validate_settings
-from pipelines.config.training import OptimizerSettings, ScheduleSettings, TrainSettings
+from pipelines.config.training import (
+    ArchitectureSettings,
+    OptimizerSettings,
+    ScheduleSettings,
+    TrainSettings,
+)
 
 __all__ = [
+    "ArchitectureSettings",
     "BackboneName",
     "BackboneSettings",
     "BoxPolicy",

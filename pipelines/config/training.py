@@ -50,6 +50,15 @@ class ScheduleSettings(Settings):
         return self
 
 
+class ArchitectureSettings(Settings):
+    """What the detector itself is built from; all that is left of a training when it runs."""
+
+    backbone: BackboneSettings
+    detector: DetectorSettings
+    normalizes_features: bool
+    """Whether the features of each RoI are brought to length sqrt(R)."""
+
+
 class TrainSettings(Settings):
     """Everything that ``wtn train`` needs to know."""
 
@@ -70,6 +79,15 @@ class TrainSettings(Settings):
         """Whether the features of each RoI are brought to one length."""
         chosen = self.detector.normalize_features
         return self.head.method == "ae-wtn-cosine" if chosen is None else chosen
+
+    @property
+    def architecture(self) -> ArchitectureSettings:
+        """What the trained detector is built from, wherever its weights started."""
+        return ArchitectureSettings(
+            backbone=self.backbone.model_copy(update={"weights": None}),
+            detector=self.detector,
+            normalizes_features=self.normalizes_features,
+        )
 
     @model_validator(mode="after")
     def _groups_divide(self) -> Self:

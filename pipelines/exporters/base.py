@@ -1,6 +1,6 @@
 """What every export starts from, and how it is compared with what it was made from.
 
-Shapes: M RoIs, K classes of the head, R RoI feature width, n detections of an image.
+Shapes: H, W height and width of an image in pixels.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,9 @@ from torch import Tensor
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from pipelines.artifacts import DetectionHead
-from pipelines.config import TrainSettings
+from pipelines.config import ArchitectureSettings
+from pipelines.models.checkpoints import load_checkpoint_of, restore_detector, settings_of
+from pipelines.models.offline import load_head
 
 
 @dataclass(frozen=True)
@@ -21,13 +23,29 @@ class PlainDetector:
 
     Args:
         model: In evaluation mode, on the CPU.
-        settings: Of the training; ``backbone`` and ``detector`` describe the model.
-        head: The rows, classes and groups of the model's class head.
+        settings: What the model is built from.
+        head: The rows, classes and groups of the model's class head, and what it was made from.
+        method: The rule that made the rows.
     """
 
     model: GeneralizedRCNN
-    settings: TrainSettings
+    settings: ArchitectureSettings
     head: DetectionHead
+    method: str
+
+    @classmethod
+    def load(cls, checkpoint: Path, head: Path | None = None) -> "PlainDetector":
+        """Read a checkpoint and its head; None computes that of all its classifier's classes.
+
+        Raises:
+            MismatchError: If the head is another checkpoint's.
+            ArtifactError: If a file is bad.
+        """
+        rows = load_head(checkpoint, head)
+        trained = load_checkpoint_of(rows, checkpoint)
+        settings = settings_of(trained)
+        model = restore_detector(trained, rows)
+        return cls(model, settings.architecture, rows, settings.head.method)
 
 
 @dataclass(frozen=True)
@@ -41,6 +59,7 @@ class Agreement:
         scores: Largest difference of a score, between 0 and 1.
         boxes: Largest difference of a coordinate, in pixels of the resized image.
         unmatched: Detections of either that the other has not; near-ties in suppression make some.
+        deflation: Of an approximate softmax, where the scores differ by design.
     """
 
     compared: str
@@ -48,18 +67,30 @@ class Agreement:
     scores: float
     boxes: float
     unmatched: int = 0
+    deflation: tuple["Deflation", ...] = ()
+
+
+@dataclass(frozen=True)
+class Deflation:
+    """How a softmax over all classes lowers the scores of RoIs whose sigmoid is in a range.
+
+    Args:
+        at_least: Of the highest sigmoid score of a RoI.
+        below: Likewise.
+        count: RoIs.
+        sigmoid: Their mean.
+        softmax: The mean of what the softmax makes of the same class.
+    """
+
+    at_least: float
+    below: float
+    count: int
+    sigmoid: float
+    softmax: float
 
 
 class Exporter(Protocol):
-    """What a module of a form has.
-
-    Attributes:
-        TARGET: Who takes it, for ``--list-formats``.
-        EXACTNESS: What is exact in it, and what is not, in one line.
-    """
-
-    TARGET: str
-    EXACTNESS: str
+    """What a module of :data:`pipelines.exporters.formats.FORMATS` has."""
 
     def write(self, source: PlainDetector, folder: Path) -> None:
         """Write the files into an empty folder.

@@ -1,5 +1,6 @@
 """From artifacts to detectors that run, and from detectors to state dicts."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from pipelines.artifacts import DetectionHead, DetectorCheckpoint
-from pipelines.config import TrainSettings, validate_settings
+from pipelines.config import ArchitectureSettings, TrainSettings, validate_settings
 from pipelines.errors import ArtifactError, ConfigError, MismatchError
 from pipelines.models.detection import build_detector
 from pipelines.models.heads import ClassRowSource, ClassWeightHead, FixedHead, build_head
@@ -33,7 +34,7 @@ def class_row_source(rows: Tensor, classifier: Vocabulary, detection: Vocabulary
 
 def restore_class_head(checkpoint: DetectorCheckpoint) -> ClassWeightHead:
     """Return the trained class head of a checkpoint, in evaluation mode."""
-    settings = _settings(checkpoint)
+    settings = settings_of(checkpoint)
     classifier = checkpoint.classifier
     source = class_row_source(classifier.weight, classifier.vocabulary, checkpoint.detection)
     head = build_head(settings.head, source, settings.detector.roi_width)
@@ -49,9 +50,17 @@ def restore_class_head(checkpoint: DetectorCheckpoint) -> ClassWeightHead:
 def load_detector(checkpoint: Path, head: DetectionHead) -> GeneralizedRCNN:
     """Read a checkpoint and return the plain detector of a head made from it.
 
+    The arguments and errors are those of :func:`load_checkpoint_of`.
+    """
+    return restore_detector(load_checkpoint_of(head, checkpoint), head)
+
+
+def load_checkpoint_of(head: DetectionHead, checkpoint: Path) -> DetectorCheckpoint:
+    """Read the checkpoint that a head was made from.
+
     Args:
-        checkpoint: Made by training.
         head: Exported from this very checkpoint, or computed in memory; all its classes, or some.
+        checkpoint: Made by training.
 
     Raises:
         MismatchError: If the head is another checkpoint's.
@@ -66,27 +75,57 @@ def load_detector(checkpoint: Path, head: DetectionHead) -> GeneralizedRCNN:
             where=checkpoint,
             mend=_mend_of_foreign_head(checkpoint, str(loaded.config["head"]["method"])),
         )
-    return restore_detector(loaded, head)
+    return loaded
 
 
 def restore_detector(checkpoint: DetectorCheckpoint, head: DetectionHead) -> GeneralizedRCNN:
     """Return the plain detector of an exported head, in evaluation mode."""
-    settings = _settings(checkpoint)
-    fixed = FixedHead(head.weight, head.bias, head.projection)
+    return plain_detector(settings_of(checkpoint).architecture, head, checkpoint.model)
+
+
+def plain_detector(
+    architecture: ArchitectureSettings, head: DetectionHead, state: Mapping[str, Tensor]
+) -> GeneralizedRCNN:
+    """Return a detector with a fixed head, in evaluation mode.
+
+    Args:
+        architecture: What it is built from.
+        head: Its rows and its box layer.
+        state: Of the detector; its own class head and box layer are left out.
+
+    Raises:
+        ArtifactError: If the state does not fit the architecture.
+    """
     model = build_detector(
-        settings.backbone,
-        settings.detector,
-        fixed,
+        architecture.backbone,
+        architecture.detector,
+        FixedHead(head.weight, head.bias, head.projection),
         _NO_TABLES,
-        normalize_features=settings.normalizes_features,
+        normalize_features=architecture.normalizes_features,
     )
-    state = {n: t for n, t in checkpoint.model.items() if not n.startswith(CLASS_HEAD)}
-    state |= {f"{CLASS_HEAD}weight": head.weight, f"{CLASS_HEAD}bias": head.bias}
+    kept = {n: t for n, t in state.items() if not n.startswith((CLASS_HEAD, BOX_LAYER))}
+    kept |= {f"{CLASS_HEAD}weight": head.weight, f"{CLASS_HEAD}bias": head.bias}
     if head.projection is not None:
-        state[f"{CLASS_HEAD}projection"] = head.projection
-    state |= {f"{BOX_LAYER}weight": head.box_weight, f"{BOX_LAYER}bias": head.box_bias}
-    _load(model, state)
+        kept[f"{CLASS_HEAD}projection"] = head.projection
+    kept |= {f"{BOX_LAYER}weight": head.box_weight, f"{BOX_LAYER}bias": head.box_bias}
+    _load(model, kept)
     return model.eval()
+
+
+def settings_of(checkpoint: DetectorCheckpoint) -> TrainSettings:
+    """Return the settings that a checkpoint was trained with.
+
+    Raises:
+        ArtifactError: If they are not valid.
+    """
+    try:
+        return validate_settings(checkpoint.config)
+    except ConfigError as error:
+        raise ArtifactError(
+            f"the checkpoint's settings are not valid: {error.what}",
+            where=checkpoint.path,
+            mend=error.mend,
+        ) from error
 
 
 def _mend_of_foreign_head(checkpoint: Path, method: str) -> str:
@@ -96,17 +135,6 @@ def _mend_of_foreign_head(checkpoint: Path, method: str) -> str:
             "take the checkpoint as it is, without --head."
         )
     return f"Export one from it: wtn export-head {checkpoint} -o head.safetensors"
-
-
-def _settings(checkpoint: DetectorCheckpoint) -> TrainSettings:
-    try:
-        return validate_settings(checkpoint.config)
-    except ConfigError as error:
-        raise ArtifactError(
-            f"the checkpoint's settings are not valid: {error.what}",
-            where=checkpoint.path,
-            mend=error.mend,
-        ) from error
 
 
 def _load(module: torch.nn.Module, state: dict[str, Tensor]) -> None:

@@ -1,10 +1,8 @@
 """The detector, put together in one place from torchvision's parts and ours."""
 
-import math
 from collections.abc import Mapping
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.faster_rcnn import TwoMLPHead
@@ -15,6 +13,7 @@ from torchvision.ops import MultiScaleRoIAlign
 
 from pipelines.config import BackboneSettings, DetectorSettings
 from pipelines.models.backbones import build_backbone
+from pipelines.models.box_head import NormalizedMLPHead
 from pipelines.models.heads import ClassWeightHead, FixedHead
 from pipelines.models.losses import LabelTables
 from pipelines.models.roi_heads import SigmoidRoIHeads
@@ -46,15 +45,6 @@ def build_detector(
     rpn = _build_rpn(body, settings)
     roi_heads = _build_roi_heads(body, settings, head, tables, normalize_features)
     return GeneralizedRCNN(body, rpn, roi_heads, transform)
-
-
-class NormalizedMLPHead(TwoMLPHead):  # type: ignore[misc]  # torchvision is untyped
-    """Torchvision's two-layer box head, whose features all get length sqrt(R)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return ``[M, R]`` features of pooled RoIs ``[M, channels, side, side]``."""
-        features: Tensor = super().forward(x)
-        return math.sqrt(features.shape[1]) * F.normalize(features, dim=1)
 
 
 def _build_rpn(body: BackboneWithFPN, settings: DetectorSettings) -> RegionProposalNetwork:

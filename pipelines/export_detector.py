@@ -1,0 +1,211 @@
+"""Stage 3b: a detector in the form that another program takes, checked on real images."""
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from itertools import islice
+from pathlib import Path
+from typing import cast
+
+from torch import Tensor
+
+from pipelines.artifacts import DetectorCheckpoint
+from pipelines.data.images import ImageStore, open_images
+from pipelines.errors import ConfigError, RunError
+from pipelines.exporters.base import Agreement, Exporter, PlainDetector
+from pipelines.exporters.directory import read
+from pipelines.exporters.formats import APPROXIMATE_SOFTMAX, FORMATS, Format, FormatName
+from pipelines.models.checkpoints import settings_of
+from pipelines.storage import refuse_to_replace
+
+SCORE_TOLERANCE = 1e-4
+PIXEL_TOLERANCE = 0.05  # three times the 0.014 px measured for ONNX on whole detectors
+UNMATCHED_TOLERANCE = 0.01  # of the detections; a near-tie in suppression may fall either way
+
+
+@dataclass(frozen=True)
+class ExportDetectorReport:
+    """What was exported, and how far it is from its source.
+
+    Args:
+        output: The file or folder.
+        format: Its form.
+        exactness: What is exact in it.
+        classes: K.
+        groups: Number of classes in each group.
+        bytes: Of all files.
+        images: What it was checked on.
+        agreement: With the source.
+    """
+
+    output: Path
+    format: str
+    exactness: str
+    classes: int
+    groups: dict[str, int]
+    bytes: int
+    images: tuple[str, ...]
+    agreement: Agreement
+
+
+def export_detector(
+    checkpoint: Path,
+    output: Path,
+    form: FormatName,
+    *,
+    head: Path | None = None,
+    images: Sequence[Path] = (),
+    count: int = 4,
+    overwrite: bool = False,
+    approximate_softmax: bool = False,
+    on_step: Callable[[str], None] = lambda step: None,
+) -> ExportDetectorReport:
+    """Write a detector in another form, run what was written, and compare it with its source.
+
+    Nothing is left behind unless they agree.
+
+    Args:
+        checkpoint: A trained detector, or a folder of the form ``directory``.
+        output: A file or a folder, as the form is.
+        form: See :data:`pipelines.exporters.formats.FORMATS`.
+        head: Exported from the checkpoint; None computes that of all classes of its classifier.
+        images: Folders and archives of images to compare on; by default those of training.
+        count: How many of them, the first by id.
+        overwrite: Replace what is there.
+        approximate_softmax: For stock torchvision, which has no sigmoid.
+        on_step: Called with what begins.
+
+    Raises:
+        RunError: If the export does not agree with its source.
+        MismatchError: If the form cannot express the detector, or head and checkpoint do not
+            belong together.
+        WTNError: For bad inputs.
+    """
+    _refuse_replacing(output, [checkpoint, head, *images], overwrite)
+    chosen = _format(form, approximate_softmax)
+    source = _load(checkpoint, head)
+    pictures = _images(images, checkpoint, count)
+    exporter = cast(Exporter, import_module(f"pipelines.exporters.{chosen.module}"))
+    with _folder_beside(output) as folder:
+        on_step(f"write {form}")
+        exporter.write(source, folder)
+        on_step(f"run it on {len(pictures)} images")
+        agreement = exporter.check(source, folder, list(pictures.values()))
+        _refuse_disagreement(agreement, form)
+        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        _move(folder / chosen.file if chosen.file else folder, output)
+    groups = dict(Counter(source.head.groups))
+    return ExportDetectorReport(
+        output,
+        form,
+        chosen.exactness,
+        len(source.head.vocabulary),
+        groups,
+        size,
+        tuple(pictures),
+        agreement,
+    )
+
+
+def _format(form: FormatName, approximate_softmax: bool) -> Format:
+    if not approximate_softmax:
+        return FORMATS[form]
+    if form != "torchvision":
+        raise ConfigError(
+            f"--approx-softmax is for stock torchvision, and {form} needs no approximation",
+            mend="Leave it away.",
+        )
+    return APPROXIMATE_SOFTMAX
+
+
+def _load(checkpoint: Path, head: Path | None) -> PlainDetector:
+    if not checkpoint.is_dir():
+        return PlainDetector.load(checkpoint, head)
+    if head is not None:
+        raise ConfigError(
+            "a detector folder has its head in it", where=checkpoint, mend="Leave --head away."
+        )
+    return read(checkpoint)
+
+
+def _images(sources: Sequence[Path], checkpoint: Path, count: int) -> dict[str, Tensor]:
+    """Return the first images by the name of their file."""
+    store = open_images(*sources) if sources else _training_images(checkpoint)
+    return {store.where(name): store.read(name) for name in islice(store.ids, count)}
+
+
+def _training_images(checkpoint: Path) -> ImageStore:
+    """Open the images that a checkpoint was trained on, if they are where they were."""
+    folders: tuple[Path, ...] = ()
+    if checkpoint.is_file():
+        folders = settings_of(DetectorCheckpoint.load(checkpoint)).data.images
+    if not folders or not all(folder.exists() for folder in folders):
+        raise ConfigError(
+            "an export is checked on real images, and those of training are not at hand",
+            where=", ".join(map(str, folders)) or checkpoint,
+            mend="Give some: --images FOLDER, a zip or a tar file.",
+        )
+    return open_images(*folders)
+
+
+def _refuse_replacing(output: Path, inputs: Sequence[Path | None], overwrite: bool) -> None:
+    refuse_to_replace(output, inputs)
+    if output.exists() and not overwrite:
+        raise ConfigError("exists", where=output, mend="Name another --output, or give --force.")
+
+
+def _refuse_disagreement(found: Agreement, form: str) -> None:
+    """Raise RunError unless an export does what its source does."""
+    if found.count == 0:
+        raise RunError(
+            f"the images show nothing to compare: no {found.compared} in any of them",
+            mend="Give images with objects of these classes: --images FOLDER.",
+        )
+    problems = []
+    if found.scores > SCORE_TOLERANCE:
+        problems.append(f"a score by {found.scores:.2g} (at most {SCORE_TOLERANCE:g})")
+    if found.boxes > PIXEL_TOLERANCE:
+        problems.append(f"a box by {found.boxes:.2g} pixels (at most {PIXEL_TOLERANCE:g})")
+    if found.unmatched > UNMATCHED_TOLERANCE * found.count:
+        problems.append(f"{found.unmatched} of {found.count} detections have no counterpart")
+    if problems:
+        raise RunError(
+            f"the {form} export differs from its source: {'; '.join(problems)}. It was not kept",
+            mend="This is a defect of the export or of a library that it uses: please report it "
+            "with the versions of torch and torchvision.",
+        )
+
+
+@contextmanager
+def _folder_beside(output: Path) -> Iterator[Path]:
+    """Yield an empty folder on the same disk, which is gone afterwards."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}.", suffix=".tmp"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _move(made: Path, output: Path) -> None:
+    """Put a file or folder in its place; what was there goes at last.
+
+    Raises:
+        ConfigError: If a folder is there that holds anything but an earlier export.
+    """
+    if output.is_dir():
+        ours = {file.name for file in made.iterdir()} if made.is_dir() else set()
+        foreign = sorted(file.name for file in output.iterdir() if file.name not in ours)
+        if foreign:
+            raise ConfigError(
+                f"the folder holds {foreign[0]!r}, which is not of the export",
+                where=output,
+                mend="Name another --output, or remove the folder yourself.",
+            )
+        shutil.rmtree(output)
+    made.replace(output)

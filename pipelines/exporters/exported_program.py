@@ -1,0 +1,72 @@
+"""A ``torch.export`` program, which runs with torch and torchvision and no model code.
+
+Shapes: M RoIs, K classes, H, W height and width of an image in pixels.
+"""
+
+import json
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torchvision.ops import nms
+
+from pipelines.exporters.base import Agreement, PlainDetector
+from pipelines.exporters.description import (
+    CLASSES,
+    PREPROCESSING,
+    classes_record,
+    preprocessing_record,
+)
+from pipelines.exporters.formats import FORMATS
+from pipelines.exporters.graph import DetectorGraph, example_image, image_shapes
+from pipelines.exporters.running import compare_on_resized_images
+
+FILE = str(FORMATS["pt2"].file)
+CANDIDATES = 10_000  # 20 times the release's 500 detections of an image
+
+
+def write(source: PlainDetector, folder: Path) -> None:
+    """Trace the detector for images of any size, and save the program with its classes."""
+    graph = DetectorGraph(source.model, suppress_in_classes)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of torchvision's own shape rules
+        program = torch.export.export(
+            graph, (example_image(source.settings),), dynamic_shapes=(image_shapes(),)
+        )
+    records = {
+        CLASSES: json.dumps(classes_record(source.head)),
+        PREPROCESSING: json.dumps(preprocessing_record(source.settings)),
+    }
+    torch.export.save(program, folder / FILE, extra_files=records)
+
+
+def check(source: PlainDetector, folder: Path, images: Sequence[Tensor]) -> Agreement:
+    """Load the program, and compare detections."""
+    module = torch.export.load(folder / FILE).module()
+    return compare_on_resized_images(source, lambda image: module(image[None]), images)
+
+
+def suppress_in_classes(
+    boxes: Tensor, scores: Tensor, iou: float, threshold: float, limit: int
+) -> Tensor:
+    """Return pairs ``[n, 2]`` of class and box that survive NMS within their class.
+
+    Each class is moved to a place of its own, in float64 (see pipelines.models.postprocess).
+
+    Args:
+        boxes: ``[M, 4]``.
+        scores: ``[K, M]``.
+        iou: Of two boxes of a class that overlap more, the lower scored goes.
+        threshold: A score must exceed it.
+        limit: Not needed here: at most ``CANDIDATES`` are looked at.
+    """
+    best, flat = scores.flatten().topk(torch.sym_min(CANDIDATES, scores.numel()))
+    flat = flat[best > threshold]
+    classes, places = flat // scores.shape[1], flat % scores.shape[1]
+    corners = boxes.double()
+    extent = corners.max() - corners.min() + 1
+    apart = corners[places] + (classes * extent).unsqueeze(1)
+    kept = nms(apart, scores.flatten()[flat].double(), iou)
+    return torch.stack([classes[kept], places[kept]], dim=1)

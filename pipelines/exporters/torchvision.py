@@ -1,0 +1,58 @@
+"""A state dict and one Python file that runs it with torch and torchvision alone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision.models.detection import FasterRCNN
+
+from pipelines.exporters import directory, standalone
+from pipelines.exporters.base import Agreement, PlainDetector
+from pipelines.exporters.bundle import bundle
+from pipelines.exporters.description import (
+    CLASSES,
+    CONFIG,
+    classes_record,
+    config_record,
+    write_json,
+)
+from pipelines.exporters.running import compare_on_images
+from pipelines.exporters.state import to_torchvision
+
+WEIGHTS, CODE = "model.pth", "model.py"
+_COUNTERS = "num_batches_tracked"  # of batch norms, which are frozen here
+
+
+def write(source: PlainDetector, folder: Path) -> None:
+    """Write the state dict, the code, the config and the classes.
+
+    Raises:
+        MismatchError: If no plain head expresses the method.
+    """
+    directory.refuse_projection(source)
+    state = to_torchvision(source.model.state_dict())
+    kept = {name: tensor for name, tensor in state.items() if not name.endswith(_COUNTERS)}
+    torch.save(kept, folder / WEIGHTS)
+    (folder / CODE).write_text(bundle(standalone), encoding="utf-8")
+    write_json(folder / CONFIG, config_record(source))
+    write_json(folder / CLASSES, classes_record(source.head))
+
+
+def check(source: PlainDetector, folder: Path, images: Sequence[Tensor]) -> Agreement:
+    """Import the code as written, load the detector with it, and compare detections."""
+    model = _load(folder)
+
+    def run(image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        (found,) = model([image])
+        return found["boxes"], found["scores"], found["labels"]
+
+    return compare_on_images(source, run, images)
+
+
+def _load(folder: Path) -> FasterRCNN:
+    code = compile((folder / CODE).read_text(encoding="utf-8"), str(folder / CODE), "exec")
+    names: dict[str, Any] = {"__name__": "exported_model", "__file__": str(folder / CODE)}
+    exec(code, names)  # what was written a moment ago
+    return names["load"](folder)
