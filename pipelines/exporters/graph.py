@@ -25,6 +25,7 @@ from pipelines.config import ArchitectureSettings
 MultiClassNMS = Callable[[Tensor, Tensor, float, float, int], Tensor]
 
 SIZE_DIVISOR = 32  # of the padded image, torchvision's GeneralizedRCNNTransform
+LEAST_SIDE = 65  # in pixels: a pyramid level of one row is traced apart from larger ones
 SMALLEST_SIDE = 1e-3  # of a proposal in pixels, torchvision's RegionProposalNetwork
 CANONICAL_SCALE, CANONICAL_LEVEL = 224.0, 4.0  # FPN paper, equation 1
 LEVEL_EPSILON = 1e-6  # torchvision's LevelMapper
@@ -177,10 +178,12 @@ def _clip(boxes: Tensor, height: int, width: int) -> Tensor:
 
 def example_image(settings: ArchitectureSettings) -> Tensor:
     """Return an image to trace with, whose sides differ; its size is not baked in."""
-    side = settings.detector.min_size
+    side = max(settings.detector.min_size, 2 * LEAST_SIDE)
     return torch.rand(1, 3, side, side + side // 3)
 
 
 def image_shapes() -> dict[int, Any]:
     """Return the axes of an image that may have any size, for ``torch.export``."""
-    return {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
+    return {
+        axis: torch.export.Dim(name, min=LEAST_SIDE) for axis, name in ((2, "height"), (3, "width"))
+    }

@@ -33,7 +33,7 @@ from pipelines.exporters.state import CLASS_LAYER as _SCORES
 from pipelines.exporters.state import to_torchvision
 from pipelines.exporters.torchvision import WEIGHTS
 
-RANGES = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0)  # from torchvision's default score threshold on
+RANGES = (0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)  # 0.05 is torchvision's default threshold
 _BOXES = "roi_heads.box_predictor.bbox_pred."
 
 
@@ -103,7 +103,7 @@ def _compare(
 def _deflation(sigmoid: Tensor, softmax: Tensor) -> tuple[Deflation, ...]:
     rows = []
     for least, below in pairwise(RANGES):
-        inside = (sigmoid >= least) & (sigmoid < below)
+        inside = (sigmoid >= least) & ((sigmoid < below) | (below == RANGES[-1]))
         if inside.any():
             means = float(sigmoid[inside].mean()), float(softmax[inside].mean())
             rows.append(Deflation(least, below, int(inside.sum()), *means))
