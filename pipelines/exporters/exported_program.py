@@ -20,7 +20,13 @@ from pipelines.exporters.description import (
     preprocessing_record,
 )
 from pipelines.exporters.formats import FORMATS
-from pipelines.exporters.graph import LEAST_SIDE, DetectorGraph, example_image, image_shapes
+from pipelines.exporters.graph import (
+    FILLERS,
+    LEAST_SIDE,
+    DetectorGraph,
+    example_image,
+    image_shapes,
+)
 from pipelines.exporters.running import compare_on_resized_images
 
 FILE = str(FORMATS["pt2"].file)
@@ -57,7 +63,8 @@ def suppress_in_classes(
 ) -> Tensor:
     """Return pairs ``[n, 2]`` of class and box that survive NMS within their class.
 
-    Each class is moved to a place of its own, in float64 (see pipelines.models.postprocess).
+    Each class is moved to a place of its own, in float64 (see pipelines.models.postprocess). In
+    tracing an NMS counts on two survivors at least, so two fillers always are.
 
     Args:
         boxes: ``[M, 4]``.
@@ -69,8 +76,11 @@ def suppress_in_classes(
     best, flat = scores.flatten().topk(torch.sym_min(CANDIDATES, scores.numel()))
     flat = flat[best > threshold]
     classes, places = flat // scores.shape[1], flat % scores.shape[1]
-    corners = boxes.double()
-    extent = corners.max() - corners.min() + 1
-    apart = corners[places] + (classes * extent).unsqueeze(1)
-    kept = nms(apart, scores.flatten()[flat].double(), iou)
+    lone = torch.arange(FILLERS) + scores.shape[0]  # classes of their own, so none suppresses them
+    corners = torch.cat([boxes[places], boxes.new_tensor([[0, 0, 1, 1]] * FILLERS)]).double()
+    extent = boxes.max().double() - boxes.min().double() + 2
+    apart = corners + (torch.cat([classes, lone]) * extent).unsqueeze(1)
+    of_fillers = torch.full((FILLERS,), -1.0, dtype=torch.float64)
+    kept = nms(apart, torch.cat([scores.flatten()[flat].double(), of_fillers]), iou)
+    kept = kept[kept < places.shape[0]]
     return torch.stack([classes[kept], places[kept]], dim=1)

@@ -26,6 +26,7 @@ MultiClassNMS = Callable[[Tensor, Tensor, float, float, int], Tensor]
 
 SIZE_DIVISOR = 32  # of the padded image, torchvision's GeneralizedRCNNTransform
 LEAST_SIDE = 65  # in pixels: a pyramid level of one row is traced apart from larger ones
+FILLERS = 2  # of RoIs: a tensor of 0 or 1 rows is traced apart from larger ones
 SMALLEST_SIDE = 1e-3  # of a proposal in pixels, torchvision's RegionProposalNetwork
 CANONICAL_SCALE, CANONICAL_LEVEL = 224.0, 4.0  # FPN paper, equation 1
 LEVEL_EPSILON = 1e-6  # torchvision's LevelMapper
@@ -143,7 +144,10 @@ class DetectorGraph(nn.Module):
         return (shifts + cells).reshape(-1, 4)
 
     def _pool(self, features: list[Tensor], proposals: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the RoIs by level ``[M, 4]``, and their features ``[M, channels, side, side]``."""
+        """Return the RoIs by level ``[M, 4]``, and their features ``[M, channels, side, side]``.
+
+        Each level gets empty boxes too, whose refined boxes are empty and never detected.
+        """
         sides = proposals[:, 2:] - proposals[:, :2]
         scale = sides.prod(dim=1).sqrt() / CANONICAL_SCALE
         finest = 2  # a stride of 4 pixels
@@ -152,6 +156,7 @@ class DetectorGraph(nn.Module):
         rois, pooled = [], []
         for level in range(self._levels):
             own = proposals[(levels == level).nonzero().squeeze(1)]
+            own = torch.cat([own, own.new_zeros(FILLERS, 4)])
             batch = torch.cat([torch.zeros_like(own[:, :1]), own], dim=1)
             stride = 2 ** (finest + level)
             rois.append(own)

@@ -43,6 +43,16 @@ def test_small_images_are_not_served_by_a_program(
     assert exported_program.check(source, Path(), pictures[:1]).count == 0
 
 
+@pytest.mark.parametrize("scores", [[0.05, 0.05], [0.5, 0.05], [0.5, 0.5]])
+def test_none_one_or_all_survive(scores: list[float]) -> None:
+    """The fillers of a traced suppression are not among its survivors."""
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9]])
+
+    pairs = exported_program.suppress_in_classes(boxes, torch.tensor([scores]), 0.5, 0.1, 9)
+
+    assert pairs.tolist() == [[0, 0]] * (max(scores) > 0.1)
+
+
 def _check_program(source: PlainDetector, folder: Path) -> None:
     """The program carries its classes and how images are prepared."""
     files = {"classes.json": "", "preprocessor_config.json": ""}
