@@ -17,7 +17,6 @@ from pipelines.artifacts import DetectorCheckpoint
 from pipelines.data.images import ImageStore, open_images
 from pipelines.errors import ConfigError, RunError
 from pipelines.exporters.base import Agreement, Exporter, PlainDetector
-from pipelines.exporters.directory import read
 from pipelines.exporters.formats import APPROXIMATE_SOFTMAX, FORMATS, Format, FormatName
 from pipelines.models.checkpoints import settings_of
 from pipelines.storage import refuse_to_replace
@@ -87,7 +86,7 @@ def export_detector(
     """
     _refuse_replacing(output, [checkpoint, head, *images], overwrite)
     chosen = _format(form, approximate_softmax)
-    source = _load(checkpoint, head)
+    source = PlainDetector.load(checkpoint, head)
     pictures = _images(images, checkpoint, count)
     exporter = cast(Exporter, import_module(f"pipelines.exporters.{chosen.module}"))
     with _folder_beside(output) as folder:
@@ -120,16 +119,6 @@ def _format(form: FormatName, approximate_softmax: bool) -> Format:
             mend="Leave it away.",
         )
     return APPROXIMATE_SOFTMAX
-
-
-def _load(checkpoint: Path, head: Path | None) -> PlainDetector:
-    if not checkpoint.is_dir():
-        return PlainDetector.load(checkpoint, head)
-    if head is not None:
-        raise ConfigError(
-            "a detector folder has its head in it", where=checkpoint, mend="Leave --head away."
-        )
-    return read(checkpoint)
 
 
 def _images(sources: Sequence[Path], checkpoint: Path, count: int) -> dict[str, Tensor]:

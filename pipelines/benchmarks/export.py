@@ -11,8 +11,9 @@ import torch
 from pipelines.artifacts import ClassifierWeights, DetectorCheckpoint
 from pipelines.config import HeadSettings, TrainSettings, validate_settings
 from pipelines.export import export_head
-from pipelines.models.checkpoints import BOX_LAYER, CLASS_HEAD, class_row_source
+from pipelines.models.checkpoints import class_row_source
 from pipelines.models.heads import build_head
+from pipelines.models.state_names import BOX_LAYER, CLASS_HEAD
 from pipelines.vocabulary import Vocabulary
 
 SEEN = 486  # of the paper's 500 detection classes, those that its classifier knows

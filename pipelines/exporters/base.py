@@ -13,7 +13,13 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from pipelines.artifacts import DetectionHead
 from pipelines.config import ArchitectureSettings
-from pipelines.models.checkpoints import load_checkpoint_of, restore_detector, settings_of
+from pipelines.models.checkpoints import (
+    load_checkpoint_of,
+    plain_detector,
+    restore_detector,
+    settings_of,
+)
+from pipelines.models.detector_folder import read_folder
 from pipelines.models.offline import load_head
 
 
@@ -35,13 +41,22 @@ class PlainDetector:
 
     @classmethod
     def load(cls, checkpoint: Path, head: Path | None = None) -> "PlainDetector":
-        """Read a checkpoint and its head; None computes that of all its classifier's classes.
+        """Read a checkpoint and its head, or a detector's folder.
+
+        Args:
+            checkpoint: Or a folder, which has its head in it.
+            head: None computes that of all classes of the checkpoint's classifier.
 
         Raises:
             MismatchError: If the head is another checkpoint's.
+            ConfigError: If a head is given with a folder.
             ArtifactError: If a file is bad.
         """
         rows = load_head(checkpoint, head)
+        if checkpoint.is_dir():
+            found = read_folder(checkpoint)
+            model = plain_detector(found.settings, rows, found.state)
+            return cls(model, found.settings, rows, found.method)
         trained = load_checkpoint_of(rows, checkpoint)
         settings = settings_of(trained)
         model = restore_detector(trained, rows)

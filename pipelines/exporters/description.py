@@ -10,7 +10,7 @@ from pipelines.config import ArchitectureSettings
 from pipelines.exporters.base import PlainDetector
 from pipelines.exporters.graph import SIZE_DIVISOR
 
-CLASSES, CONFIG, PREPROCESSING = "classes.json", "config.json", "preprocessor_config.json"
+PREPROCESSING = "preprocessor_config.json"
 _BILINEAR = 2  # PIL's and transformers' number of it
 
 

@@ -14,7 +14,6 @@ from torchvision.ops import nms
 
 from pipelines.exporters.base import Agreement, PlainDetector
 from pipelines.exporters.description import (
-    CLASSES,
     PREPROCESSING,
     classes_record,
     preprocessing_record,
@@ -28,6 +27,7 @@ from pipelines.exporters.graph import (
     image_shapes,
 )
 from pipelines.exporters.running import compare_on_resized_images
+from pipelines.models.detector_folder import CLASSES
 
 FILE = str(FORMATS["pt2"].file)
 CANDIDATES = 10_000  # 20 times the release's 500 detections of an image

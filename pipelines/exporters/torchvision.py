@@ -12,14 +12,13 @@ from pipelines.exporters import directory, standalone
 from pipelines.exporters.base import Agreement, PlainDetector
 from pipelines.exporters.bundle import bundle
 from pipelines.exporters.description import (
-    CLASSES,
-    CONFIG,
     classes_record,
     config_record,
     write_json,
 )
 from pipelines.exporters.running import compare_on_images
-from pipelines.exporters.state import to_torchvision
+from pipelines.models.detector_folder import CLASSES, CONFIG
+from pipelines.models.state_names import to_torchvision
 
 WEIGHTS, CODE = "model.pth", "model.py"
 _COUNTERS = "num_batches_tracked"  # of batch norms, which are frozen here

@@ -22,19 +22,16 @@ from pipelines.errors import MismatchError
 from pipelines.exporters import directory, standalone
 from pipelines.exporters.base import Agreement, Deflation, PlainDetector
 from pipelines.exporters.description import (
-    CLASSES,
-    CONFIG,
     classes_record,
     config_record,
     write_json,
 )
 from pipelines.exporters.running import roi_features
-from pipelines.exporters.state import CLASS_LAYER as _SCORES
-from pipelines.exporters.state import to_torchvision
 from pipelines.exporters.torchvision import WEIGHTS
+from pipelines.models.detector_folder import CLASSES, CONFIG
+from pipelines.models.state_names import CLASS_LAYER, SHARED_BOX_LAYER, to_torchvision
 
 RANGES = (0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)  # 0.05 is torchvision's default threshold
-_BOXES = "roi_heads.box_predictor.bbox_pred."
 
 
 def write(source: PlainDetector, folder: Path) -> None:
@@ -51,9 +48,9 @@ def write(source: PlainDetector, folder: Path) -> None:
         )
     state = to_torchvision(source.model.state_dict())
     for part in ("weight", "bias"):
-        rows, box = state[f"{_SCORES}{part}"], state[f"{_BOXES}{part}"]
-        state[f"{_SCORES}{part}"] = torch.cat([torch.zeros_like(rows[:1]), rows])
-        state[f"{_BOXES}{part}"] = torch.cat([box] * (len(rows) + 1))
+        rows, box = state[f"{CLASS_LAYER}{part}"], state[f"{SHARED_BOX_LAYER}{part}"]
+        state[f"{CLASS_LAYER}{part}"] = torch.cat([torch.zeros_like(rows[:1]), rows])
+        state[f"{SHARED_BOX_LAYER}{part}"] = torch.cat([box] * (len(rows) + 1))
     torch.save(state, folder / WEIGHTS)
     record = config_record(source) | {"activation": "softmax"}
     write_json(folder / CONFIG, record)

@@ -11,13 +11,13 @@ from pipelines.artifacts import DetectionHead, DetectorCheckpoint
 from pipelines.config import ArchitectureSettings, TrainSettings, validate_settings
 from pipelines.errors import ArtifactError, ConfigError, MismatchError
 from pipelines.models.detection import build_detector
+from pipelines.models.detector_folder import read_folder
 from pipelines.models.heads import ClassRowSource, ClassWeightHead, FixedHead, build_head
 from pipelines.models.losses import LabelTables
+from pipelines.models.state_names import BOX_LAYER, CLASS_HEAD
 from pipelines.provenance import sha256
 from pipelines.vocabulary import Vocabulary
 
-CLASS_HEAD = "roi_heads.class_head."
-BOX_LAYER = "roi_heads.bbox_pred."
 _NO_TABLES = LabelTables(*(torch.empty(0) for _ in LabelTables._fields))  # only training needs them
 
 
@@ -48,10 +48,19 @@ def restore_class_head(checkpoint: DetectorCheckpoint) -> ClassWeightHead:
 
 
 def load_detector(checkpoint: Path, head: DetectionHead) -> GeneralizedRCNN:
-    """Read a checkpoint and return the plain detector of a head made from it.
+    """Return the plain detector of a head, or of some of its classes, in evaluation mode.
 
-    The arguments and errors are those of :func:`load_checkpoint_of`.
+    Args:
+        checkpoint: That the head was made from, or a detector's folder with the head in it.
+        head: As :func:`pipelines.models.offline.load_head` gives it; all its classes, or some.
+
+    Raises:
+        MismatchError: If the head is another checkpoint's.
+        ArtifactError: If a file is bad.
     """
+    if checkpoint.is_dir():
+        found = read_folder(checkpoint)
+        return plain_detector(found.settings, head, found.state)
     return restore_detector(load_checkpoint_of(head, checkpoint), head)
 
 

@@ -10,17 +10,31 @@ from pathlib import Path
 import torch
 
 from pipelines.artifacts import ClassifierWeights, DetectionHead, DetectorCheckpoint
+from pipelines.errors import ConfigError
 from pipelines.models.borrowing import Borrowing
-from pipelines.models.checkpoints import BOX_LAYER, restore_class_head
+from pipelines.models.checkpoints import restore_class_head
+from pipelines.models.detector_folder import read_folder
+from pipelines.models.state_names import BOX_LAYER
 from pipelines.provenance import parent, provenance_of
 from pipelines.vocabulary import Vocabulary
 
 
 def load_head(checkpoint: Path, head: Path | None = None) -> DetectionHead:
-    """Read a head file, or compute the head of a checkpoint for the classifier of training.
+    """Read a head file, or that of a detector's folder, or compute that of a checkpoint.
 
-    A computed head belongs to its checkpoint as an exported one does, and serves every method.
+    A computed head is of all classes of the classifier of training; it belongs to its checkpoint as
+    an exported one does, and serves every method.
+
+    Raises:
+        ConfigError: If a head is given with a folder.
+        ArtifactError: If a file is bad.
     """
+    if checkpoint.is_dir():
+        if head is not None:
+            raise ConfigError(
+                "a detector folder has its head in it", where=checkpoint, mend="Leave --head away."
+            )
+        return read_folder(checkpoint).head
     if head is not None:
         return DetectionHead.load(head)
     trained = DetectorCheckpoint.load(checkpoint)

@@ -19,9 +19,10 @@ from pipelines.class_similarity import ClassSimilarity
 from pipelines.config import NeighborSettings, validate_settings
 from pipelines.errors import ConfigError, MismatchError
 from pipelines.export import export_head
-from pipelines.models.checkpoints import BOX_LAYER, CLASS_HEAD, class_row_source
+from pipelines.models.checkpoints import class_row_source
 from pipelines.models.heads import ClassWeightHead, build_head
 from pipelines.models.offline import load_head
+from pipelines.models.state_names import BOX_LAYER, CLASS_HEAD
 from pipelines.vocabulary import Vocabulary
 
 METHODS = ("faster-rcnn", "wtn", "wtn+", "ae-wtn")

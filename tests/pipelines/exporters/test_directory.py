@@ -8,9 +8,10 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from pipelines.errors import ArtifactError, MismatchError
+from pipelines.errors import MismatchError
 from pipelines.exporters import directory
 from pipelines.exporters.base import PlainDetector
+from pipelines.models.detector_folder import read_folder
 
 
 def test_folder_gives_back_the_detector(
@@ -19,7 +20,7 @@ def test_folder_gives_back_the_detector(
     """What is read is what was written: rows, classes, groups, settings, and detections."""
     directory.write(source, tmp_path)
 
-    read = directory.read(tmp_path)
+    read = read_folder(tmp_path)
 
     assert torch.equal(read.head.weight, source.head.weight)
     assert (read.head.vocabulary, read.head.groups) == (source.head.vocabulary, source.head.groups)
@@ -69,36 +70,6 @@ def test_classes_of_one_name_have_labels_of_their_own() -> None:
         "dog",
         "crane (n3)",
     ]
-
-
-def test_missing_folder_says_how_to_make_one(tmp_path: Path) -> None:
-    """A folder without a config is not a detector."""
-    with pytest.raises(ArtifactError) as error:
-        directory.read(tmp_path)
-
-    assert "config.json: no such file\n" in str(error.value)
-    assert "wtn export CHECKPOINT --format directory" in str(error.value)
-
-
-def test_spoilt_files_are_named(source: PlainDetector, tmp_path: Path) -> None:
-    """Another version, a hand-made change and a lost tensor are told apart."""
-    directory.write(source, tmp_path)
-    config = tmp_path / "config.json"
-    good = json.loads(config.read_text())
-    for changed, message in (
-        ({"format_version": "9"}, "found wtn.detector version 9"),
-        ({"settings": {}}, "changed by hand"),
-    ):
-        config.write_text(json.dumps(good | changed))
-        with pytest.raises(ArtifactError, match=message):
-            directory.read(tmp_path)
-    config.write_text("{")
-    with pytest.raises(ArtifactError, match="not JSON"):
-        directory.read(tmp_path)
-    config.write_text(json.dumps(good))
-    (tmp_path / "model.safetensors").write_bytes(b"x")
-    with pytest.raises(ArtifactError, match="not a complete safetensors file"):
-        directory.read(tmp_path)
 
 
 def test_projected_features_are_refused(source: PlainDetector, tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from torch import Tensor
 from pipelines.artifacts import ClassifierWeights, DetectorCheckpoint
 from pipelines.config import validate_settings
 from pipelines.errors import ConfigError
-from pipelines.models.checkpoints import CLASS_HEAD, class_row_source
+from pipelines.models.checkpoints import class_row_source
 from pipelines.models.heads import build_head
+from pipelines.models.state_names import CLASS_HEAD
 from pipelines.study.activations import ActivationNorms, activation_norms
 from pipelines.vocabulary import Vocabulary
 

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from pipelines.artifacts import ClassifierWeights, DetectorCheckpoint
 from pipelines.errors import RunError
-from pipelines.models.checkpoints import CLASS_HEAD, class_row_source
+from pipelines.models.checkpoints import class_row_source
 from pipelines.models.heads import build_head
+from pipelines.models.state_names import CLASS_HEAD
 from pipelines.provenance import parent, provenance_of
 from pipelines.study import findings
 from pipelines.study.findings import Findings, find
