@@ -61,6 +61,12 @@ def emit_json(value: object) -> None:
     sys.stdout.write(json.dumps(_plain(value), indent=2) + "\n")
 
 
+def emit_line(line: str) -> None:
+    """Print one line on stdout at once, for a program that reads along."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 def show_facts(title: str, facts: Mapping[str, object]) -> None:
     """Print names and values under a title."""
     grid = Table.grid(padding=(0, 2))
@@ -167,7 +173,8 @@ def progress(label: str) -> Iterator[ProgressLine]:
         TimeElapsedColumn(),
         TextColumn("eta {task.fields[eta]}"),
     )
-    with _BarAboveDetail(*columns, console=console, transient=True) as bar:
+    shared = sys.stdout.isatty()  # else what is printed would go to stderr, above the bar
+    with _BarAboveDetail(*columns, console=console, transient=True, redirect_stdout=shared) as bar:
         yield ProgressLine(bar, label)
 
 
