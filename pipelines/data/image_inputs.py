@@ -39,7 +39,7 @@ def find_images(inputs: Sequence[Path], on_error: OnError = stop) -> list[Path]:
         if not inside:
             on_error(_nothing_at(path))
     if not files:
-        raise DatasetError("no image is left", mend="Name files, folders or patterns of images.")
+        raise DatasetError("there is no image", mend="Name files, folders or patterns of images.")
     return list(dict.fromkeys(files))
 
 
