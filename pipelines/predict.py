@@ -95,6 +95,7 @@ class Detector:
         Raises:
             WTNError: For inputs that are bad or do not belong together.
         """
+        target = resolve_device(device)
         checkpoint, head = Path(checkpoint), None if head is None else Path(head)
         full = shift_novel(load_head(checkpoint, head), novel_shift)
         rows = choose_rows(classes, full.vocabulary, full.groups)
@@ -103,7 +104,7 @@ class Detector:
             above = read_thresholds(Path(thresholds), full.vocabulary, score_threshold)
         rules = ReportRules(torch.tensor(above[rows], dtype=torch.float32), all_labels, top_k)
         chosen = full.subset(rows)
-        return cls(load_detector(checkpoint, chosen), chosen, resolve_device(device), rules)
+        return cls(load_detector(checkpoint, chosen), chosen, target, rules)
 
     @property
     def vocabulary(self) -> Vocabulary:

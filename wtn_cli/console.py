@@ -40,20 +40,20 @@ def err() -> Console:
 def fail(error: WTNError) -> None:
     """Show an error: what is wrong and where on the first line, then how to mend it."""
     where = f"{error.where}: " if error.where else ""
-    message = Text.assemble(("Error: ", "bold red"), where, error.what)
+    message = Text.assemble(("Error: ", "bold red"), _printable(where + error.what))
     err().print(message, soft_wrap=True)
     if error.mend:
-        err().print(Text(error.mend), soft_wrap=True)
+        err().print(Text(_printable(error.mend)), soft_wrap=True)
 
 
 def note(message: str) -> None:
     """Print one line to stderr, as it is."""
-    err().print(message, markup=False, soft_wrap=True)
+    err().print(_printable(message), markup=False, soft_wrap=True)
 
 
 def say(message: str) -> None:
     """Print one line to stdout, as it is."""
-    out().print(message, markup=False, soft_wrap=True)
+    out().print(_printable(message), markup=False, soft_wrap=True)
 
 
 def emit_json(value: object) -> None:
@@ -176,6 +176,11 @@ def progress(label: str) -> Iterator[ProgressLine]:
     shared = sys.stdout.isatty()  # else what is printed would go to stderr, above the bar
     with _BarAboveDetail(*columns, console=console, transient=True, redirect_stdout=shared) as bar:
         yield ProgressLine(bar, label)
+
+
+def _printable(text: str) -> str:
+    """Return text that any terminal takes: the bytes of a file name that are not UTF-8 escaped."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401 - JSON
