@@ -7,23 +7,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, Self, TypeAlias
+from typing import Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
-from torch import Tensor
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from pipelines.artifacts import DetectionHead
 from pipelines.data.class_choice import choose_rows
 from pipelines.data.class_thresholds import read_thresholds
-from pipelines.data.image_decoding import rgb_pixels
 from pipelines.data.image_inputs import OnError, find_images, stop
-from pipelines.data.image_prediction import Detection, Prediction, read_picture
+from pipelines.data.image_prediction import Detection, Prediction
+from pipelines.data.pictures import Picture, ReadPicture, read_file, read_picture
 from pipelines.devices import resolve_device
-from pipelines.errors import ConfigError, DatasetError
+from pipelines.errors import DatasetError
 from pipelines.models.calibration import shift_novel
 from pipelines.models.checkpoints import load_detector
 from pipelines.models.inference import ImageDetections, detect
@@ -32,15 +29,6 @@ from pipelines.models.reporting import ReportRules
 from pipelines.vocabulary import Vocabulary
 
 __all__ = ["Detection", "Detector", "Prediction"]
-
-Picture: TypeAlias = str | Path | Image.Image | Tensor | NDArray[np.uint8]
-
-
-class _Read(NamedTuple):
-    """A picture whose pixels ``[3, H, W]`` are in memory, and the file that it came from."""
-
-    image: Path | None
-    pixels: Tensor
 
 
 class Detector:
@@ -123,7 +111,7 @@ class Detector:
             ConfigError: If it is nothing of the kind.
             DatasetError: If it does not decode, or is too thin to be resized.
         """
-        (found,) = self._detect([_read(picture)], stop)
+        (found,) = self._detect([read_picture(picture)], stop)
         return found
 
     def predict_many(
@@ -144,17 +132,17 @@ class Detector:
             yield from self._detect_files(batch, on_error)
 
     def _detect_files(self, files: Sequence[Path], on_error: OnError) -> Iterator[Prediction]:
-        read: list[_Read] = []
+        read: list[ReadPicture] = []
         for file in files:
             try:
-                read.append(_read(file))
+                read.append(read_picture(file))
             except DatasetError as error:
                 yield from self._detect(read, on_error)
                 read = []
                 on_error(error)
         yield from self._detect(read, on_error)
 
-    def _detect(self, read: Sequence[_Read], on_error: OnError) -> Iterator[Prediction]:
+    def _detect(self, read: Sequence[ReadPicture], on_error: OnError) -> Iterator[Prediction]:
         pairs = ((str(picture.image or "the picture"), picture.pixels) for picture in read)
         try:
             found = list(detect(self._model, pairs, self._device, max(1, len(read))))
@@ -168,7 +156,7 @@ class Detector:
         for picture, of_picture in zip(read, found, strict=True):
             yield self._describe(picture, of_picture)
 
-    def _describe(self, picture: _Read, detections: ImageDetections) -> Prediction:
+    def _describe(self, picture: ReadPicture, detections: ImageDetections) -> Prediction:
         classes, groups = self._head.vocabulary, self._head.groups
         boxes, scores, rows = (p.tolist() for p in self._rules.select(detections.found))
         objects = tuple(
@@ -176,29 +164,5 @@ class Detector:
             for box, score, row in zip(boxes, scores, rows, strict=True)
         )
         file, (height, width) = picture.image, detections.size
-        pixels = (lambda: picture.pixels) if file is None else partial(read_picture, file)
+        pixels = (lambda: picture.pixels) if file is None else partial(read_file, file)
         return Prediction(file, width, height, objects, pixels)
-
-
-def _read(picture: Picture) -> _Read:
-    if isinstance(picture, str | Path):
-        return _Read(Path(picture), read_picture(Path(picture)))
-    if isinstance(picture, Image.Image):
-        return _Read(None, rgb_pixels(picture))
-    pixels = picture
-    if isinstance(pixels, np.ndarray) and pixels.ndim == 3:
-        pixels = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)
-    if not isinstance(pixels, Tensor) or pixels.ndim != 3 or len(pixels) != 3:
-        raise _not_a_picture(picture)
-    if pixels.dtype != torch.uint8 or not pixels.numel():
-        raise _not_a_picture(picture)
-    return _Read(None, pixels.cpu())
-
-
-def _not_a_picture(given: object) -> ConfigError:
-    kind = getattr(given, "dtype", type(given).__name__)
-    shape = list(getattr(given, "shape", ()))
-    return ConfigError(
-        f"not a picture: {kind} {shape or ''}".rstrip(),
-        mend="Give a file, a PIL image, a uint8 RGB tensor [3, H, W] or array [H, W, 3].",
-    )

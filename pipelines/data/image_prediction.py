@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from pipelines.data.image_bytes import read_bytes
-from pipelines.data.image_decoding import decode
 from pipelines.data.tables import IntArray
 from pipelines.drawing import LabelledBox, draw_boxes
 
@@ -86,12 +84,3 @@ class Prediction:
         """
         boxes = [LabelledBox(d.box, d.name, d.score, d.group) for d in self.detections]
         return draw_boxes(self.pixels(), boxes)
-
-
-def read_picture(path: Path) -> Tensor:
-    """Return the pixels of a file, uint8 RGB ``[3, H, W]``, turned as its EXIF orientation says.
-
-    Raises:
-        DatasetError: If it cannot be read or does not decode.
-    """
-    return decode(read_bytes(path), path, upright=True)

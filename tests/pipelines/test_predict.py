@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines.errors import ConfigError, DatasetError, MismatchError
+from pipelines.errors import DatasetError, MismatchError
 from pipelines.predict import Detector, Prediction
 
 CertainHead = Callable[..., Path]
@@ -73,26 +73,6 @@ def test_a_picture_may_come_as_pixels(artifacts: SimpleNamespace, world: SimpleN
     for other in others:
         assert other.detections == first.detections
         assert np.array_equal(np.asarray(other.draw()), np.asarray(first.draw()))
-
-
-@pytest.mark.parametrize(
-    "picture",
-    [
-        np.zeros((8, 8), np.uint8),
-        np.zeros((8, 8, 4), np.uint8),
-        np.zeros((0, 8, 3), np.uint8),
-        torch.zeros(8, 8, 3, dtype=torch.uint8),
-        torch.zeros(3, 8, 8),
-        b"bytes",
-    ],
-    ids=["grey", "alpha", "empty", "channels last", "floats", "no picture"],
-)
-def test_other_pixels_are_refused(artifacts: SimpleNamespace, picture: object) -> None:
-    """One message says what came and what may come."""
-    detector = Detector.load(artifacts.checkpoint, artifacts.head, device="cpu")
-
-    with pytest.raises(ConfigError, match=r"not a picture: .*\n.*uint8 RGB tensor"):
-        detector.predict(picture)
 
 
 def test_without_a_head_it_is_computed(artifacts: SimpleNamespace, world: SimpleNamespace) -> None:

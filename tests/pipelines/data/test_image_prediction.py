@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines.data.image_prediction import Detection, Prediction, read_picture
+from pipelines.data.image_prediction import Detection, Prediction
+from pipelines.data.pictures import read_file
 from pipelines.drawing import COLOURS
 from pipelines.errors import DatasetError
 
@@ -54,7 +55,7 @@ def test_all_detections_are_drawn() -> None:
 def test_a_picture_is_read_when_it_is_drawn(tmp_path: Path) -> None:
     """So that many predictions take no memory; a file that has gone is named."""
     path = tmp_path / "a.png"
-    found = Prediction(path, 64, 48, (), lambda: read_picture(path))
+    found = Prediction(path, 64, 48, (), lambda: read_file(path))
     with pytest.raises(DatasetError) as error:
         found.draw()
     assert error.value.where == str(path)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipelines.data.image_prediction import Detection, Prediction, read_picture
+from pipelines.data.image_prediction import Detection, Prediction
+from pipelines.data.pictures import read_file
 from pipelines.data.prediction_outputs import PredictionOutputs
 from pipelines.errors import ConfigError
 from pipelines.vocabulary import Vocabulary
@@ -29,7 +30,7 @@ def pictures(tmp_path: Path) -> list[Path]:
 
 def found_in(path: Path) -> Prediction:
     """Return one object in a picture."""
-    return Prediction(path, 64, 48, (BUS,), lambda: read_picture(path))
+    return Prediction(path, 64, 48, (BUS,), lambda: read_file(path))
 
 
 def test_lines_are_there_as_soon_as_images_are_done(pictures: list[Path], tmp_path: Path) -> None:
