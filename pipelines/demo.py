@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from PIL import Image
-
 from pipelines.config import TrainSettings, validate_settings
 from pipelines.data.shapes import ShapesSettings
 from pipelines.data.shapes_world import ShapesSplit, ShapesWorld
@@ -20,7 +18,7 @@ from pipelines.drawing import montage
 from pipelines.evaluate import GroundTruthFiles, evaluate_detector
 from pipelines.export import export_head
 from pipelines.metrics.scorer import Scoring
-from pipelines.predict import predict_images
+from pipelines.predict import Detector
 from pipelines.storage import atomic_path
 from pipelines.study.runs import EVALUATION_BATCH, HEAD
 from pipelines.study.shapes import ITERATIONS, ShapesSource, make_shapes_world
@@ -142,15 +140,9 @@ def _draw_picture(output: Path, world: ShapesWorld) -> Path:
     run, columns = output / METHODS["ae-wtn"][0], 3
     drawn = []
     for group, split in (("seen", world.val_seen), ("novel", world.val_novel)):
-        predictions = predict_images(
-            run / CHECKPOINT,
-            run / HEAD,
-            _unpack(split, columns, output / "scenes"),
-            classes=group,
-            score_threshold=0.3,
-            save=output / "drawn",
-        )
-        drawn += [Image.open(p.picture) for p in predictions if p.picture is not None]
+        detector = Detector.load(run / CHECKPOINT, run / HEAD, classes=group, score_threshold=0.3)
+        scenes = _unpack(split, columns, output / "scenes")
+        drawn += [prediction.draw() for prediction in detector.predict_many(scenes)]
     picture = output / "picture.png"
     with atomic_path(picture) as temporary:
         montage(drawn, columns).save(temporary, format="PNG")

@@ -31,6 +31,7 @@ from pipelines.metrics.evaluation import Protocol
 from pipelines.metrics.groups import EvaluatedClasses, choose_classes, classes_of_head
 from pipelines.metrics.report import EvaluateReport
 from pipelines.metrics.scorer import PLAIN_SCORING, Scoring
+from pipelines.models.calibration import shift_novel
 from pipelines.models.checkpoints import load_detector
 from pipelines.models.inference import ImageDetections, detect
 from pipelines.models.offline import load_head
@@ -99,6 +100,7 @@ def evaluate_detector(
     truth: GroundTruthFiles,
     *,
     scoring: Scoring = PLAIN_SCORING,
+    novel_shift: float = 0.0,
     device: str = "auto",
     batch_size: int = 4,
     predictions: Path | None = None,
@@ -116,6 +118,7 @@ def evaluate_detector(
             default as many detections of an image count as training set, and as many are kept, or
             more where AR@k asks for them. In a joint evaluation each group of classes is detected
             with so many places of its own, of which the best of all compete again.
+        novel_shift: Added to the logits of novel classes, see :func:`shift_novel`.
         device: ``auto``, ``cpu``, ``cuda``, ...
         batch_size: Images a pass.
         predictions: Write the detections here, as an Open Images challenge CSV.
@@ -126,7 +129,7 @@ def evaluate_detector(
     """
     if predictions is not None:
         refuse_to_replace(predictions, [checkpoint, head, *images, *truth.paths])
-    full = load_head(checkpoint, head)
+    full = shift_novel(load_head(checkpoint, head), novel_shift)
     rows = choose_rows(scoring.classes or "all", full.vocabulary, full.groups)
     annotations = truth.load()
     evaluated = classes_of_head(full, rows, annotations)

@@ -1,178 +1,168 @@
-"""Stage 5: detect in pictures, list what was found, and draw it."""
+"""Stage 5: detect in pictures, list what was found, and draw it.
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+Shapes: H and W of a picture in pixels, K classes that are looked for.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import Self
 
-from torch import Tensor
+import numpy as np
+import torch
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from pipelines.artifacts import DetectionHead
 from pipelines.data.class_choice import choose_rows
-from pipelines.data.image_bytes import read_bytes
-from pipelines.data.image_decoding import decode
-from pipelines.data.image_listing import image_files
+from pipelines.data.class_thresholds import read_thresholds
+from pipelines.data.image_inputs import OnError, find_images, stop
+from pipelines.data.image_prediction import Detection, Prediction
+from pipelines.data.pictures import Picture, ReadPicture, read_file, read_picture
 from pipelines.devices import resolve_device
-from pipelines.drawing import LabelledBox, draw_boxes
-from pipelines.errors import ConfigError, DatasetError
+from pipelines.errors import DatasetError
+from pipelines.models.calibration import shift_novel
 from pipelines.models.checkpoints import load_detector
 from pipelines.models.inference import ImageDetections, detect
 from pipelines.models.offline import load_head
-from pipelines.models.postprocess import best_labels
-from pipelines.storage import atomic_path
+from pipelines.models.reporting import ReportRules
+from pipelines.vocabulary import Vocabulary
 
-SAME_OBJECT = 0.5  # boxes that overlap more than this show one object, as in NMS within a class
-
-
-@dataclass(frozen=True)
-class Detection:
-    """One object.
-
-    Args:
-        label: Class id.
-        name: Class name.
-        group: ``seen``, ``novel`` or ``other``.
-        score: Between 0 and 1.
-        box: x1, y1, x2, y2 in pixels.
-    """
-
-    label: str
-    name: str
-    group: str
-    score: float
-    box: tuple[float, float, float, float]
+__all__ = ["Detection", "Detector", "Prediction"]
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """What was found in one picture.
+class Detector:
+    """A detector at work: ``Detector.load(checkpoint, head).predict("photo.jpg").draw()``.
 
     Args:
-        image: The file.
-        width: In pixels.
-        height: In pixels.
-        detections: By descending score.
-        picture: Where it was drawn, if it was.
+        model: In evaluation mode; its labels are rows of ``head``.
+        head: The K classes that are looked for.
+        device: Where the model runs.
+        rules: Which detections are reported.
     """
 
-    image: Path
-    width: int
-    height: int
-    detections: tuple[Detection, ...]
-    picture: Path | None
+    def __init__(
+        self,
+        model: GeneralizedRCNN,
+        head: DetectionHead,
+        device: torch.device,
+        rules: ReportRules,
+    ) -> None:
+        self._model, self._head = model.to(device), head
+        self._device, self._rules = device, rules
+        rules.set_up(model)
 
+    @classmethod
+    def load(
+        cls,
+        checkpoint: str | Path,
+        head: str | Path | None = None,
+        *,
+        classes: str = "all",
+        score_threshold: float = 0.5,
+        thresholds: str | Path | None = None,
+        all_labels: bool = False,
+        top_k: int | None = None,
+        novel_shift: float = 0.0,
+        device: str = "auto",
+    ) -> Self:
+        """Read a detector.
 
-def predict_images(
-    checkpoint: Path,
-    head: Path | None,
-    images: Sequence[Path],
-    *,
-    classes: str = "all",
-    score_threshold: float = 0.5,
-    all_labels: bool = False,
-    save: Path | None = None,
-    device: str = "auto",
-    batch_size: int = 4,
-) -> Iterator[Prediction]:
-    """Detect in every picture, one by one, in the order given.
+        Args:
+            checkpoint: A trained detector.
+            head: Exported from it; None computes that of all classes of its classifier, which
+                serves every method, also the one that no head file serves (``zsd``).
+            classes: Which of the head's classes to look for.
+            score_threshold: Report what scores above this.
+            thresholds: A CSV of ``LabelName,Threshold`` for the classes that have their own.
+            all_labels: Report every class of an object, not only the one that scores highest.
+            top_k: Report so many of an image's best at most.
+            novel_shift: Added to the logits of novel classes, see :func:`shift_novel`.
+            device: ``auto``, ``cpu``, ``cuda``, ...
 
-    Args:
-        checkpoint: A trained detector.
-        head: Exported from it; None computes that of all classes of its classifier, which serves
-            every method, also the one that no head file serves (``zsd``).
-        images: Files, or folders whose images are all taken; turned as their EXIF orientation says.
-        classes: Which of the head's classes to look for.
-        score_threshold: Report what scores above this.
-        all_labels: Report every class of an object, not only the one that scores highest.
-        save: Folder for the drawn pictures, named ``<image>.png``.
-        device: ``auto``, ``cpu``, ``cuda``, ...
-        batch_size: Images a pass.
+        Raises:
+            WTNError: For inputs that are bad or do not belong together.
+        """
+        target = resolve_device(device)
+        checkpoint, head = Path(checkpoint), None if head is None else Path(head)
+        full = shift_novel(load_head(checkpoint, head), novel_shift)
+        rows = choose_rows(classes, full.vocabulary, full.groups)
+        above = np.full(len(full.vocabulary), score_threshold)
+        if thresholds is not None:
+            above = read_thresholds(Path(thresholds), full.vocabulary, score_threshold)
+        rules = ReportRules(torch.tensor(above[rows], dtype=torch.float32), all_labels, top_k)
+        chosen = full.subset(rows)
+        return cls(load_detector(checkpoint, chosen), chosen, target, rules)
 
-    Raises:
-        WTNError: For inputs that are bad or do not belong together.
-    """
-    files = _image_files(images)
-    if save is not None:
-        _refuse_equal_names(files)
-        _refuse_overwriting(files, save)
-    full = load_head(checkpoint, head)
-    chosen = full.subset(choose_rows(classes, full.vocabulary, full.groups))
-    target = resolve_device(device)
-    model = load_detector(checkpoint, chosen).to(target)
-    model.roi_heads.score_thresh = score_threshold
-    pictures: dict[str, Tensor] = {}
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The K classes that are looked for; ``Prediction.rows`` counts them."""
+        return self._head.vocabulary
 
-    def stream() -> Iterator[tuple[str, Tensor]]:
+    def predict(self, picture: Picture) -> Prediction:
+        """Detect in one picture.
+
+        Args:
+            picture: A file, which is turned as its EXIF orientation says; or pixels, which are
+                taken as they are: a PIL image, a uint8 RGB tensor ``[3, H, W]`` or a uint8 RGB
+                array ``[H, W, 3]``.
+
+        Raises:
+            ConfigError: If it is nothing of the kind.
+            DatasetError: If it does not decode, or is too thin to be resized.
+        """
+        (found,) = self._detect([read_picture(picture)], stop)
+        return found
+
+    def predict_many(
+        self, images: Iterable[str | Path], *, batch_size: int = 4, on_error: OnError = stop
+    ) -> Iterator[Prediction]:
+        """Detect in every picture, one by one, in their order.
+
+        Args:
+            images: Files, folders and patterns, as :func:`find_images` takes them.
+            batch_size: Images a pass.
+            on_error: Called for each bad picture, after what was found in those before it.
+
+        Raises:
+            DatasetError: From ``on_error``; by default it raises it.
+        """
+        remaining = iter(find_images([Path(image) for image in images], on_error))
+        while batch := list(islice(remaining, batch_size)):
+            yield from self._detect_files(batch, on_error)
+
+    def _detect_files(self, files: Sequence[Path], on_error: OnError) -> Iterator[Prediction]:
+        read: list[ReadPicture] = []
         for file in files:
-            pictures[str(file)] = decode(read_bytes(file), file, upright=True)
-            yield str(file), pictures[str(file)]
+            try:
+                read.append(read_picture(file))
+            except DatasetError as error:
+                yield from self._detect(read, on_error)
+                read = []
+                on_error(error)
+        yield from self._detect(read, on_error)
 
-    for found in detect(model, stream(), target, batch_size):
-        picture = pictures.pop(found.image_id)
-        if not all_labels:
-            found = found._replace(found=best_labels(found.found, SAME_OBJECT))
-        yield _describe(found, chosen, picture, save)
+    def _detect(self, read: Sequence[ReadPicture], on_error: OnError) -> Iterator[Prediction]:
+        pairs = ((str(picture.image or "the picture"), picture.pixels) for picture in read)
+        try:
+            found = list(detect(self._model, pairs, self._device, max(1, len(read))))
+        except DatasetError as error:  # about one of them, and the others are fine
+            if len(read) == 1:
+                on_error(error)
+                return
+            for picture in read:
+                yield from self._detect([picture], on_error)
+            return
+        for picture, of_picture in zip(read, found, strict=True):
+            yield self._describe(picture, of_picture)
 
-
-def _image_files(images: Sequence[Path]) -> list[Path]:
-    files: list[Path] = []
-    for path in images:
-        inside = image_files(path)
-        if not path.exists() or (path.is_dir() and not inside):
-            raise DatasetError("no image there" if path.is_dir() else "no such image", where=path)
-        files += inside if path.is_dir() else [path]
-    return list(dict.fromkeys(files))
-
-
-def _refuse_equal_names(files: Sequence[Path]) -> None:
-    drawn: dict[str, Path] = {}
-    for file in files:
-        first = drawn.setdefault(file.stem, file)
-        if first is not file:
-            raise ConfigError(
-                f"{first} and {file} would both be drawn as {file.stem}.png",
-                mend="Draw them into two folders.",
-            )
-
-
-def _refuse_overwriting(files: Sequence[Path], save: Path) -> None:
-    originals = {file.resolve() for file in files}
-    for file in files:
-        if _drawing_path(file, save).resolve() in originals:
-            raise ConfigError(
-                f"drawing {file} would overwrite a picture that was given",
-                where=_drawing_path(file, save),
-                mend="Save the drawings in another folder.",
-            )
-
-
-def _describe(
-    found: ImageDetections, head: DetectionHead, picture: Tensor, save: Path | None
-) -> Prediction:
-    boxes, scores, rows = (part.tolist() for part in found.found)
-    detections = tuple(
-        Detection(
-            head.vocabulary.ids[row],
-            head.vocabulary.names[row],
-            head.groups[row],
-            score,
-            tuple(box),
+    def _describe(self, picture: ReadPicture, detections: ImageDetections) -> Prediction:
+        classes, groups = self._head.vocabulary, self._head.groups
+        boxes, scores, rows = (p.tolist() for p in self._rules.select(detections.found))
+        objects = tuple(
+            Detection(classes.ids[row], classes.names[row], groups[row], row, score, tuple(box))
+            for box, score, row in zip(boxes, scores, rows, strict=True)
         )
-        for box, score, row in zip(boxes, scores, rows, strict=True)
-    )
-    image, (height, width) = Path(found.image_id), found.size
-    drawn = _save_drawing(image, picture, detections, save) if save else None
-    return Prediction(image, width, height, detections, drawn)
-
-
-def _save_drawing(
-    image: Path, picture: Tensor, detections: Sequence[Detection], folder: Path
-) -> Path:
-    boxes = [LabelledBox(d.box, f"{d.name} {d.score:.2f}", d.group) for d in detections]
-    path = _drawing_path(image, folder)
-    with atomic_path(path) as temporary:
-        draw_boxes(picture, boxes).save(temporary, format="PNG")
-    return path
-
-
-def _drawing_path(image: Path, folder: Path) -> Path:
-    return folder / f"{image.stem}.png"
+        file, (height, width) = picture.image, detections.size
+        pixels = (lambda: picture.pixels) if file is None else partial(read_file, file)
+        return Prediction(file, width, height, objects, pixels)

@@ -10,6 +10,7 @@ import os
 import subprocess
 import zipfile
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,7 @@ import torch
 from PIL import Image, ImageDraw
 from safetensors.torch import save_file
 
+from pipelines.artifacts import DetectionHead
 from pipelines.config import validate_settings
 from pipelines.export import export_head
 from pipelines.extract import extract_weights
@@ -128,6 +130,24 @@ def artifacts(world: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) 
     return SimpleNamespace(
         classifier=classifier, run=folder / "run", checkpoint=report.checkpoint, head=head
     )
+
+
+@pytest.fixture
+def certain_head(artifacts: SimpleNamespace, tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes a head: every proposal has the given logits, by class id.
+
+    A class that is not named is never found.
+    """
+
+    def write(**logits: float) -> Path:
+        head = DetectionHead.load(artifacts.head)
+        bias = torch.full_like(head.bias, -50.0)
+        bias[head.vocabulary.rows(logits)] = torch.tensor(list(logits.values()))
+        path = tmp_path / f"certain-of-{len(logits)}.safetensors"
+        replace(head, weight=torch.zeros_like(head.weight), bias=bias).save(path)
+        return path
+
+    return write
 
 
 @pytest.fixture

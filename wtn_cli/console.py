@@ -40,25 +40,31 @@ def err() -> Console:
 def fail(error: WTNError) -> None:
     """Show an error: what is wrong and where on the first line, then how to mend it."""
     where = f"{error.where}: " if error.where else ""
-    message = Text.assemble(("Error: ", "bold red"), where, error.what)
+    message = Text.assemble(("Error: ", "bold red"), _printable(where + error.what))
     err().print(message, soft_wrap=True)
     if error.mend:
-        err().print(Text(error.mend), soft_wrap=True)
+        err().print(Text(_printable(error.mend)), soft_wrap=True)
 
 
 def note(message: str) -> None:
     """Print one line to stderr, as it is."""
-    err().print(message, markup=False, soft_wrap=True)
+    err().print(_printable(message), markup=False, soft_wrap=True)
 
 
 def say(message: str) -> None:
     """Print one line to stdout, as it is."""
-    out().print(message, markup=False, soft_wrap=True)
+    out().print(_printable(message), markup=False, soft_wrap=True)
 
 
 def emit_json(value: object) -> None:
     """Print one JSON object on stdout; what is not a number in JSON becomes null."""
     sys.stdout.write(json.dumps(_plain(value), indent=2) + "\n")
+
+
+def emit_line(line: str) -> None:
+    """Print one line on stdout at once, for a program that reads along."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def show_facts(title: str, facts: Mapping[str, object]) -> None:
@@ -167,8 +173,14 @@ def progress(label: str) -> Iterator[ProgressLine]:
         TimeElapsedColumn(),
         TextColumn("eta {task.fields[eta]}"),
     )
-    with _BarAboveDetail(*columns, console=console, transient=True) as bar:
+    shared = sys.stdout.isatty()  # else what is printed would go to stderr, above the bar
+    with _BarAboveDetail(*columns, console=console, transient=True, redirect_stdout=shared) as bar:
         yield ProgressLine(bar, label)
+
+
+def _printable(text: str) -> str:
+    """Return text that any terminal takes: the bytes of a file name that are not UTF-8 escaped."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401 - JSON

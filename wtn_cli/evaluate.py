@@ -21,6 +21,7 @@ from wtn_cli.evaluate_options import (
     ImageSizes,
     Joint,
     MetricName,
+    NovelShift,
     PerClass,
     PlotClass,
     Plots,
@@ -54,6 +55,7 @@ def evaluate(
     detections_per_image: DetectionsPerImage = None,
     recall_at: RecallAt = None,
     joint: Joint = False,
+    novel_shift: NovelShift = None,
     bootstrap: Bootstrap = 0,
     seed: Seed = None,
     per_class: PerClass = None,
@@ -74,9 +76,10 @@ def evaluate(
     from pipelines.metrics.evaluation import Protocol
     from pipelines.metrics.scorer import Scoring
 
-    of_detector = (checkpoint, images, save_predictions, batch_size, device)
+    of_detector = (checkpoint, images, save_predictions, batch_size, device, novel_shift)
     checks.refuse_mixed(predictions, of_detector, (image_sizes, seen_classes))
     checks.refuse_unused(group_of_weight, metric, seed, bootstrap)
+    checks.refuse_shift_alone(novel_shift, joint)
     checks.refuse_unplotted(plots, plot_class)
     inputs = (boxes, image_labels, hierarchy, checkpoint, head, *(images or ()), predictions,
               seen_classes, image_sizes, classes)  # fmt: skip
@@ -100,6 +103,7 @@ def evaluate(
                 images or (),
                 truth,
                 scoring=scoring,
+                novel_shift=novel_shift or 0.0,
                 device=device or "auto",
                 batch_size=batch_size or 4,
                 predictions=save_predictions,

@@ -19,6 +19,15 @@ def refuse_unused(
         raise ConfigError("--seed needs --bootstrap", mend="Ask for samples: --bootstrap 1000.")
 
 
+def refuse_shift_alone(novel_shift: float | None, joint: bool) -> None:
+    """Refuse to let novel classes compete where their own figures are asked for."""
+    if novel_shift is not None and not joint:
+        raise ConfigError(
+            "--novel-shift needs --joint: it decides between seen and novel classes",
+            mend="Add --joint, which reports their harmonic mean.",
+        )
+
+
 def refuse_outputs(
     inputs: Sequence[Path | str | None], tables: Sequence[Path | None], plots: Path | None
 ) -> None:

@@ -128,6 +128,14 @@ Joint = Annotated[
         "needs --max-detections.",
     ),
 ]
+NovelShift = Annotated[
+    float | None,
+    typer.Option(
+        metavar="LOGITS",
+        rich_help_panel=SCORING,
+        help="With --joint, of a detector: add this to the logits of novel classes (0).",
+    ),
+]
 Bootstrap = Annotated[
     int,
     typer.Option(

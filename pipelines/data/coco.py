@@ -50,10 +50,10 @@ def read_coco(
         DatasetError: If the file is not such a file; names the annotation, image or category. Also
             as ``check_boxes`` does.
     """
-    content = read_json(path, _without_masks)
-    images = _list(path, content, "images", "image")
-    annotations = _list(path, content, "annotations", "annotation")
-    categories = _list(path, content, "categories", "category")
+    content = read_json(path, without_masks)
+    images = list_entries(path, content, "images", "image")
+    annotations = list_entries(path, content, "annotations", "annotation")
+    categories = list_entries(path, content, "categories", "category")
     vocabulary = _read_categories(categories, class_ids)
     corners, area = _read_corners(annotations)
     boxes = PixelBoxes(
@@ -66,14 +66,15 @@ def read_coco(
         area=area,
     )
     sides = [images.whole_numbers(side, 1, LARGEST_SIDE) for side in ("height", "width")]
-    image_ids = _read_image_ids(images)
+    image_ids = read_image_ids(images)
     split = boxes.annotate(image_ids, np.stack(sides, axis=1), vocabulary, policy)
     if not images.any_has(_NEGATIVES):
         return split
     return replace(split, labels=_verified(split, image_ids, vocabulary, images, categories))
 
 
-def _without_masks(entry: dict[str, Any]) -> dict[str, Any]:
+def without_masks(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return an object of the file without what no box needs."""
     for key in _UNUSED:
         entry.pop(key, None)
     return entry
@@ -86,7 +87,12 @@ def _read_categories(categories: Entries, class_ids: CategoryKey) -> Vocabulary:
     return Vocabulary(tuple(ids), tuple(names))
 
 
-def _read_image_ids(images: Entries) -> list[str]:
+def read_image_ids(images: Entries) -> list[str]:
+    """Return the name of each image without folder and suffix.
+
+    Raises:
+        DatasetError: If an image has none, or two have the same.
+    """
     key = "file_name" if images.any_has("file_name") else "coco_url"
     ids = [PurePosixPath(name).stem for name in images.texts(key)]
     images.refuse_repeated(f"{key} without folder and suffix", ids)
@@ -128,7 +134,18 @@ def _verified(
     )
 
 
-def _list(path: Path, content: object, name: str, singular: str) -> Entries:
+def list_entries(path: Path, content: object, name: str, singular: str) -> Entries:
+    """Return a list of an instances file.
+
+    Args:
+        path: For messages.
+        content: The parsed file.
+        name: Of the list.
+        singular: What an entry is called.
+
+    Raises:
+        DatasetError: If there is no such list of objects.
+    """
     entries = content.get(name) if isinstance(content, dict) else None
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise DatasetError(

@@ -65,18 +65,22 @@ def decode(content: bytes, where: str | Path, *, upright: bool = False) -> "Tens
     Raises:
         DatasetError: If they do not decode; ``where`` names the file.
     """
-    import torch  # which those who only list or measure images do without
-
     try:
         with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-            turned = ImageOps.exif_transpose(image) if upright else image
-            pixels = np.array(_eight_bits(turned).convert("RGB"))
+            return rgb_pixels(ImageOps.exif_transpose(image) if upright else image)
     except _NOT_AN_IMAGE as error:
         raise DatasetError(
             f"the image does not decode ({_reason(error)})",
             where=where,
             mend="Replace or remove the file.",
         ) from error
+
+
+def rgb_pixels(image: Image.Image) -> "Tensor":
+    """Return the RGB pixels of a picture as it is stored, uint8 ``[3, H, W]``; 16 bits become 8."""
+    import torch  # which those who only list or measure images do without
+
+    pixels = np.array(_eight_bits(image).convert("RGB"))
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 

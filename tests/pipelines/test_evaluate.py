@@ -267,6 +267,34 @@ def test_a_joint_evaluation_of_a_file_needs_a_limit(
         )
 
 
+def test_a_shift_raises_novel_classes_alone(
+    world: SimpleNamespace, artifacts: SimpleNamespace, certain_head: Callable[..., Path],
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    """Their logits grow by it, so they take places of an image from the seen ones."""
+    truth = GroundTruthFiles(_with_novel_boxes(world.boxes, "/m/04"))
+    head, protocol = certain_head(**{"/m/03": 1.0, "/m/04": 0.0}), Protocol(5, joint=True)
+
+    def evaluate(shift: float) -> tuple[dict[str, set[float]], dict[str, float]]:
+        saved = tmp_path / f"{shift}.csv"
+        report = evaluate_detector(
+            artifacts.checkpoint, head, [world.images], truth, novel_shift=shift,
+            scoring=Scoring(protocol=protocol), predictions=saved,
+        )  # fmt: skip
+        found = read_predictions(saved)
+        scores: dict[str, set[float]] = {}
+        for label, score in zip(found.label, found.score, strict=True):
+            scores.setdefault(found.class_ids[label], set()).add(round(score, 6))
+        return scores, {row.group: row.mean_recall.joint for row in report.joint()}
+
+    plain, shifted = evaluate(0.0), evaluate(2.0)
+
+    sigmoid = {logit: round(1 / (1 + np.exp(-logit)), 6) for logit in (0, 1, 2)}
+    assert plain[0] == {"/m/03": {sigmoid[1]}, "/m/04": {sigmoid[0]}}
+    assert shifted[0] == {"/m/03": {sigmoid[1]}, "/m/04": {sigmoid[2]}}
+    assert plain[1]["novel"] == shifted[1]["seen"] == 0
+
+
 @pytest.mark.parametrize("name", ["checkpoint", "head", "boxes"])
 def test_predictions_replace_no_input(
     world: SimpleNamespace, artifacts: SimpleNamespace, name: str

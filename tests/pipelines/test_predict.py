@@ -1,7 +1,7 @@
-"""Tests for pipelines.predict: which files are read, what is reported, and how it is drawn."""
+"""Tests for pipelines.predict: what a detector takes, what it reports, and what it refuses."""
 
 import math
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,136 +10,174 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines.artifacts import DetectionHead
-from pipelines.drawing import COLOURS
-from pipelines.errors import ConfigError, DatasetError
-from pipelines.predict import Prediction, predict_images
+from pipelines.errors import DatasetError, MismatchError
+from pipelines.predict import Detector, Prediction
+
+CertainHead = Callable[..., Path]
 
 LOGIT = 3.0
 SCORE = 1 / (1 + math.exp(-LOGIT))
-
-
-def certain_of(artifacts: SimpleNamespace, class_id: str, folder: Path) -> Path:
-    """Write a head that gives every proposal this class with ``SCORE``, and no other class."""
-    head = DetectionHead.load(artifacts.head)
-    bias = torch.full_like(head.bias, -50.0)
-    bias[head.vocabulary.rows([class_id])] = LOGIT
-    path = folder / "certain.safetensors"
-    replace(head, weight=torch.zeros_like(head.weight), bias=bias).save(path)
-    return path
+ANY = {"score_threshold": 0.0}
 
 
 def predict(
     artifacts: SimpleNamespace, head: Path | None, *images: Path, **options: object
 ) -> list[Prediction]:
     """Predict on the CPU."""
-    return list(predict_images(artifacts.checkpoint, head, images, device="cpu", **options))
-
-
-def colours_in(picture: Path) -> set[str]:
-    """Return the groups whose colour is in a picture."""
-    pixels = set(map(tuple, np.asarray(Image.open(picture)).reshape(-1, 3).tolist()))
-    rgb = {group: tuple(bytes.fromhex(colour[1:])) for group, colour in COLOURS.items()}
-    return {group for group, colour in rgb.items() if colour in pixels}
+    detector = Detector.load(artifacts.checkpoint, head, device="cpu", **options)
+    return list(detector.predict_many(images))
 
 
 @pytest.mark.parametrize(
     ("class_id", "name", "group"),
     [("/m/01", "Bus", "seen"), ("/m/07", "Cat", "novel"), ("/m/025", "/m/025", "other")],
 )
-def test_a_class_is_drawn_in_the_colour_of_its_group(
-    artifacts: SimpleNamespace, world: SimpleNamespace, tmp_path: Path,
+def test_a_detection_tells_its_class(
+    artifacts: SimpleNamespace, world: SimpleNamespace, certain_head: CertainHead,
     class_id: str, name: str, group: str,
 ) -> None:  # fmt: skip
-    """Detections carry id, name and group; seen classes are drawn blue, novel ones red."""
-    head = certain_of(artifacts, class_id, tmp_path)
+    """It carries id, name, group, and the class's row in the detector's vocabulary."""
+    detector = Detector.load(artifacts.checkpoint, certain_head(**{class_id: LOGIT}), device="cpu")
 
-    (found,) = predict(artifacts, head, world.images / "img0.jpg", save=tmp_path / "drawn")
+    found = detector.predict(world.images / "img0.jpg")
 
     assert {(d.label, d.name, d.group) for d in found.detections} == {(class_id, name, group)}
-    assert found.picture == tmp_path / "drawn" / "img0.png"
-    assert colours_in(found.picture) == {group}
+    assert {detector.vocabulary.ids[row] for row in found.rows} == {class_id}
 
 
-def test_the_novel_colour_is_red_and_the_seen_colour_blue() -> None:
-    """The colours are those of the paper's figure."""
-    channels = {group: bytes.fromhex(colour[1:]) for group, colour in COLOURS.items()}
+def test_three_lines_are_enough(
+    artifacts: SimpleNamespace, world: SimpleNamespace, tmp_path: Path
+) -> None:
+    """Load, predict and draw, with names of files as text."""
+    detector = Detector.load(str(artifacts.checkpoint), str(artifacts.head))
+    prediction = detector.predict(str(world.images / "img0.jpg"))
+    prediction.draw().save(tmp_path / "drawn.png")
 
-    assert max(channels["seen"]) == channels["seen"][2]
-    assert max(channels["novel"]) == channels["novel"][0]
+    with Image.open(tmp_path / "drawn.png") as drawn:
+        assert drawn.size == (512, 512)
+
+
+def test_a_picture_may_come_as_pixels(artifacts: SimpleNamespace, world: SimpleNamespace) -> None:
+    """A file, a PIL image, a tensor and an array of it give the same boxes and drawing."""
+    file = world.images / "img1.png"
+    detector = Detector.load(artifacts.checkpoint, artifacts.head, device="cpu", **ANY)
+    with Image.open(file) as opened:
+        image = opened.convert("RGB")
+    array = np.array(image)
+    pictures = (file, image, array, array[:, ::-1][:, ::-1], torch.tensor(array).permute(2, 0, 1))
+
+    first, *others = map(detector.predict, pictures)
+
+    assert first.detections
+    assert (first.image, {other.image for other in others}) == (file, {None})
+    for other in others:
+        assert other.detections == first.detections
+        assert np.array_equal(np.asarray(other.draw()), np.asarray(first.draw()))
 
 
 def test_without_a_head_it_is_computed(artifacts: SimpleNamespace, world: SimpleNamespace) -> None:
     """The detections are those of the head that export-head writes."""
     image = world.images / "img0.jpg"
 
-    computed = predict(artifacts, None, image, score_threshold=0.0)
+    computed = predict(artifacts, None, image, **ANY)
 
-    assert computed == predict(artifacts, artifacts.head, image, score_threshold=0.0)
+    assert computed == predict(artifacts, artifacts.head, image, **ANY)
     assert computed[0].detections
 
 
 @pytest.mark.parametrize(("threshold", "found"), [(SCORE - 0.01, True), (SCORE + 0.01, False)])
 def test_only_scores_above_the_threshold_are_reported(
-    artifacts: SimpleNamespace, world: SimpleNamespace, tmp_path: Path,
+    artifacts: SimpleNamespace, world: SimpleNamespace, certain_head: CertainHead,
     threshold: float, found: bool,
 ) -> None:  # fmt: skip
-    """The threshold decides, not the detector's own lower one; a picture is drawn in any case."""
-    head = certain_of(artifacts, "/m/01", tmp_path)
+    """The threshold decides, not the detector's own lower one."""
+    head = certain_head(**{"/m/01": LOGIT})
 
-    (prediction,) = predict(
-        artifacts, head, world.images / "img0.jpg", score_threshold=threshold, save=tmp_path
-    )
+    (prediction,) = predict(artifacts, head, world.images / "img0.jpg", score_threshold=threshold)
 
     assert bool(prediction.detections) == found
     assert all(d.score == pytest.approx(SCORE, abs=1e-6) for d in prediction.detections)
-    assert prediction.picture.is_file()
+
+
+@pytest.mark.parametrize(("shift", "label"), [(0.0, "/m/01"), (0.9, "/m/01"), (1.1, "/m/07")])
+def test_a_shift_lets_novel_classes_win(
+    artifacts: SimpleNamespace, world: SimpleNamespace, certain_head: CertainHead,
+    shift: float, label: str,
+) -> None:  # fmt: skip
+    """A seen class one logit ahead is the best label until more is added to the novel one."""
+    head = certain_head(**{"/m/01": LOGIT, "/m/07": LOGIT - 1})
+
+    (found,) = predict(artifacts, head, world.images / "img0.jpg", novel_shift=shift)
+
+    assert {d.label for d in found.detections} == {label}
+
+
+def test_a_class_may_have_its_own_threshold(
+    artifacts: SimpleNamespace, world: SimpleNamespace, certain_head: CertainHead, tmp_path: Path
+) -> None:
+    """It replaces the common one for that class alone, above and below it, with any classes."""
+    head = certain_head(**{"/m/01": LOGIT, "/m/07": -LOGIT, "/m/04": -LOGIT})
+    (tmp_path / "own.csv").write_text("LabelName,Threshold\n/m/07,0.01\n/m/01,0.99\n")
+    image, own = world.images / "img0.jpg", tmp_path / "own.csv"
+
+    for classes in ("all", "novel"):
+        (found,) = predict(artifacts, head, image, thresholds=own, classes=classes)
+        assert {d.label for d in found.detections} == {"/m/07"}
+
+
+def test_top_k_counts_objects(
+    artifacts: SimpleNamespace, world: SimpleNamespace, certain_head: CertainHead
+) -> None:
+    """The best are left, counted after an object has got its one label, and never more than k."""
+    head = certain_head(**{"/m/01": LOGIT, "/m/07": LOGIT - 1})
+    image = world.images / "img0.jpg"
+
+    (everything,) = predict(artifacts, head, image)
+    (two,) = predict(artifacts, head, image, top_k=2)
+
+    assert len(everything.detections) > 2
+    assert two.detections == everything.detections[:2]
+    assert {d.label for d in two.detections} == {"/m/01"}
 
 
 def test_left_out_classes_are_not_looked_for(
-    artifacts: SimpleNamespace, world: SimpleNamespace, tmp_path: Path
+    artifacts: SimpleNamespace, world: SimpleNamespace, certain_head: CertainHead
 ) -> None:
     """Choosing novel classes leaves the seen ones unfound, however certain the head is."""
-    head = certain_of(artifacts, "/m/01", tmp_path)
+    head = certain_head(**{"/m/01": LOGIT})
 
     (found,) = predict(artifacts, head, world.images / "img0.jpg", classes="novel")
 
     assert found.detections == ()
+    assert found.boxes.shape == (0, 4)
 
 
-def test_a_folder_stands_for_its_images(
-    artifacts: SimpleNamespace, world: SimpleNamespace, tmp_path: Path
+def test_batches_change_nothing(artifacts: SimpleNamespace, world: SimpleNamespace) -> None:
+    """A folder gives the pictures that its files give one by one, in any batch size."""
+    detector = Detector.load(artifacts.checkpoint, artifacts.head, device="cpu", **ANY)
+    alone = [detector.predict(file) for file in sorted(world.images.iterdir())]
+
+    for batch_size in (1, 4):
+        batch = list(detector.predict_many([world.images], batch_size=batch_size))
+        assert [p.image for p in batch] == [p.image for p in alone]
+        for ours, expected in zip(batch, alone, strict=True):
+            assert np.allclose(ours.boxes, expected.boxes, atol=1e-3)
+            assert ours.rows.tolist() == expected.rows.tolist()
+
+
+def test_boxes_are_in_pixels_of_the_picture(
+    artifacts: SimpleNamespace, certain_head: CertainHead, tmp_path: Path
 ) -> None:
-    """Its images are taken in order, other and hidden files are not, and none is taken twice."""
-    for image in world.images.iterdir():
-        (tmp_path / image.name).write_bytes(image.read_bytes())
-    (tmp_path / "notes.txt").write_text("no image")
-    (tmp_path / "._img0.jpg").write_text("what macOS leaves beside an image")
-    (tmp_path / "img9.jpg").mkdir()
-    first = tmp_path / "img0.jpg"
-
-    found = predict(artifacts, artifacts.head, tmp_path, first, batch_size=4)
-
-    assert [p.image for p in found] == [
-        tmp_path / f"img{i}.{'png' if i % 2 else 'jpg'}" for i in range(6)
-    ]
-    assert len(found) == 6
-
-
-def test_boxes_are_in_pixels_of_the_picture(artifacts: SimpleNamespace, tmp_path: Path) -> None:
     """Width and height are those of the file, and boxes lie inside, best first."""
     Image.linear_gradient("L").resize((90, 40)).save(tmp_path / "wide.png")
-    head = certain_of(artifacts, "/m/01", tmp_path)
 
-    (found,) = predict(artifacts, head, tmp_path / "wide.png")
+    (found,) = predict(artifacts, certain_head(**{"/m/01": LOGIT}), tmp_path / "wide.png")
 
     assert (found.width, found.height) == (90, 40)
-    boxes = torch.tensor([d.box for d in found.detections])
-    assert (boxes >= 0).all()
-    assert (boxes <= torch.tensor([90.0, 40, 90, 40])).all()
-    assert boxes[:, 2].max() > 64  # the resized image is 64 pixels high, 144 wide
-    scores = [d.score for d in found.detections]
-    assert scores == sorted(scores, reverse=True)
+    assert (found.boxes >= 0).all()
+    assert (found.boxes <= [90, 40, 90, 40]).all()
+    assert found.boxes[:, 2].max() > 64  # the resized image is 64 pixels high, 144 wide
+    assert found.scores.tolist() == sorted(found.scores, reverse=True)
 
 
 def test_bad_pictures_are_named(artifacts: SimpleNamespace, tmp_path: Path) -> None:
@@ -153,36 +191,39 @@ def test_bad_pictures_are_named(artifacts: SimpleNamespace, tmp_path: Path) -> N
         assert error.value.where == str(tmp_path / name)
 
 
-def test_pictures_do_not_overwrite_each_other(
-    artifacts: SimpleNamespace, world: SimpleNamespace, tmp_path: Path
+@pytest.fixture
+def mixed(world: SimpleNamespace, tmp_path: Path) -> list[Path]:
+    """Return good pictures with bad ones between them: one that is too thin, one no picture."""
+    Image.new("RGB", (3000, 1)).save(tmp_path / "thin.png")
+    (tmp_path / "text.jpg").write_text("no picture")
+    good = sorted(world.images.iterdir())
+    return [good[0], tmp_path / "thin.png", good[1], tmp_path / "text.jpg", good[2]]
+
+
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_what_comes_before_a_bad_picture_is_not_lost(
+    artifacts: SimpleNamespace, mixed: list[Path], batch_size: int
 ) -> None:
-    """Two files that would be drawn under one name are refused before anything is drawn."""
-    (tmp_path / "img0.png").write_bytes((world.images / "img1.png").read_bytes())
-    images = (world.images / "img0.jpg", tmp_path / "img0.png")
+    """The error comes when the pictures before it are done, also those of its batch."""
+    detector = Detector.load(artifacts.checkpoint, artifacts.head, device="cpu")
+    predictions = detector.predict_many([mixed[0], *mixed[2:]], batch_size=batch_size)
 
-    with pytest.raises(ConfigError, match=r"would both be drawn as img0\.png"):
-        predict(artifacts, artifacts.head, *images, save=tmp_path / "drawn")
-
-    assert not (tmp_path / "drawn").exists()
-    assert len(predict(artifacts, artifacts.head, *images)) == 2
+    assert [next(predictions).image, next(predictions).image] == [mixed[0], mixed[2]]
+    with pytest.raises(DatasetError, match="unknown format"):
+        next(predictions)
 
 
-@pytest.mark.parametrize("folder", [".", "../link"])
-def test_the_given_pictures_are_not_overwritten(
-    artifacts: SimpleNamespace, world: SimpleNamespace, tmp_path: Path, folder: str
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_bad_pictures_can_be_skipped(
+    artifacts: SimpleNamespace, mixed: list[Path], batch_size: int
 ) -> None:
-    """Saving beside a picture of that name is refused, also through a link, and it stays."""
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    (tmp_path / "link").symlink_to(pictures)
-    content = (world.images / "img1.png").read_bytes()
-    (pictures / "img1.png").write_bytes(content)
+    """Each is told, and all others are done, in their order."""
+    detector, told = Detector.load(artifacts.checkpoint, artifacts.head, device="cpu"), []
 
-    with pytest.raises(ConfigError, match="would overwrite a picture") as error:
-        predict(artifacts, artifacts.head, pictures, save=pictures / folder)
+    found = detector.predict_many(mixed, batch_size=batch_size, on_error=told.append)
 
-    assert "another folder" in str(error.value)
-    assert [file.read_bytes() for file in pictures.iterdir()] == [content]
+    assert [prediction.image for prediction in found] == mixed[::2]
+    assert sorted(error.where for error in told) == sorted(map(str, mixed[1::2]))
 
 
 def test_photos_are_turned_upright(artifacts: SimpleNamespace, tmp_path: Path) -> None:
@@ -209,3 +250,37 @@ def test_a_picture_too_thin_to_resize_is_named(
 
     assert error.value.where == str(tmp_path / "thin.png")
     assert len(predict(artifacts, artifacts.head, tmp_path / "thick.png")) == 1
+
+
+def test_thresholds_of_unknown_classes_are_refused(
+    artifacts: SimpleNamespace, tmp_path: Path
+) -> None:
+    """The message names the line."""
+    (tmp_path / "own.csv").write_text("LabelName,Threshold\n/m/77,0.5\n")
+
+    with pytest.raises(MismatchError) as error:
+        Detector.load(artifacts.checkpoint, artifacts.head, thresholds=tmp_path / "own.csv")
+
+    assert error.value.where == f"{tmp_path / 'own.csv'}:2"
+
+
+def test_predictions_become_supervision_detections(
+    artifacts: SimpleNamespace, world: SimpleNamespace
+) -> None:
+    """The documented bridge gives the same boxes, scores, classes and names, and filters them."""
+    sv = pytest.importorskip("supervision")
+    detector = Detector.load(artifacts.checkpoint, artifacts.head, device="cpu", **ANY)
+    prediction = detector.predict(world.images / "img0.jpg")
+
+    found = sv.Detections(
+        xyxy=prediction.boxes,
+        confidence=prediction.scores,
+        class_id=prediction.rows,
+        data={"class_name": prediction.names},
+    )
+
+    assert len(found) == len(prediction.detections) > 1
+    best = found[found.confidence >= found.confidence.max()]
+    first = prediction.detections[0]
+    assert best.xyxy[0].tolist() == list(first.box)
+    assert best["class_name"][0] == first.name == detector.vocabulary.names[best.class_id[0]]

@@ -2,11 +2,13 @@
 
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from pipelines.errors import DatasetError
 from pipelines.training.loop import StepRecord
 from wtn_cli import console
 from wtn_cli.train import show_step
@@ -102,3 +104,17 @@ def test_brackets_in_a_message_are_not_markup(capsys: pytest.CaptureFixture[str]
     console.say("weight [k, d] of [red]apple[/red] " + "x" * 200)
 
     assert capsys.readouterr().out == "weight [k, d] of [red]apple[/red] " + "x" * 200 + "\n"
+
+
+def test_names_that_are_not_utf8_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Linux allows such file names; their bytes are shown, on stdout, on stderr and in errors."""
+    name = os.fsdecode(b"caf\xe9.jpg")
+
+    console.say(name)
+    console.note(name)
+    console.fail(DatasetError("bad", where=name, mend=f"Rename {name}."))
+
+    captured = capsys.readouterr()
+    shown = "caf\\udce9.jpg"
+    assert captured.out == f"{shown}\n"
+    assert captured.err == f"{shown}\nError: {shown}: bad\nRename {shown}.\n"

@@ -147,6 +147,7 @@ def test_the_seed_decides_the_samples(wtn: Wtn, files: tuple[object, ...]) -> No
     (("--batch-size", "4"), "--predictions takes the place of --checkpoint"),
     (("--metric", "aewtn-release", "--group-of-weight", "1"), "--group-of-weight is for"),
     (("--joint",), "Give --max-detections 100"),
+    (("--novel-shift", "1"), "--predictions takes the place of --checkpoint"),
 ])  # fmt: skip
 def test_options_that_cannot_be_meant_are_refused(
     wtn: Wtn, files: tuple[object, ...], options: tuple[str, ...], says: str
@@ -156,6 +157,22 @@ def test_options_that_cannot_be_meant_are_refused(
 
     assert (ended.returncode, ended.stdout) == (2, "")
     assert says in ended.stderr
+
+
+def test_a_shift_is_of_a_joint_evaluation(
+    wtn: Wtn, world: SimpleNamespace, artifacts: SimpleNamespace
+) -> None:
+    """It decides between the groups, whose mean only --joint reports; 0 is the default."""
+    command = ("evaluate", "--checkpoint", artifacts.checkpoint, "--images", world.images,
+               "--boxes", world.boxes, "--device", "cpu")  # fmt: skip
+
+    refused = wtn(*command, "--novel-shift", 1)
+    plain, zero = (wtn(*command, "--joint", *more) for more in ((), ("--novel-shift", 0)))
+
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "--novel-shift needs --joint" in refused.stderr
+    assert zero.returncode == 0, zero.stderr
+    assert zero.stdout == plain.stdout
 
 
 @pytest.mark.parametrize("option", ["--per-class", "--plots"])

@@ -1,0 +1,25 @@
+"""Tests for pipelines.models.calibration: novel classes score higher, and nothing else changes."""
+
+from dataclasses import fields
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from pipelines.artifacts import DetectionHead
+from pipelines.models.calibration import shift_novel
+
+
+@pytest.mark.parametrize("shift", [0.0, 2.5, -1.0])
+def test_only_the_biases_of_novel_classes_change(artifacts: SimpleNamespace, shift: float) -> None:
+    """By the shift, exactly; the head itself stays as it was."""
+    head = DetectionHead.load(artifacts.head)
+    before = head.bias.clone()
+
+    shifted = shift_novel(head, shift)
+
+    expected = [b + shift * (g == "novel") for b, g in zip(before, head.groups, strict=True)]
+    assert torch.equal(shifted.bias, torch.stack(expected))
+    assert torch.equal(head.bias, before)
+    others = [field.name for field in fields(head) if field.name != "bias"]
+    assert all(getattr(shifted, name) is getattr(head, name) for name in others)
