@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from pipelines.exporters.base import Agreement, PlainDetector
 from pipelines.exporters.files import expect_tensors, read_tensors, renamed, write_classes
@@ -22,8 +21,8 @@ from pipelines.models.roi_heads import BOX_CODER_WEIGHTS
 FORM = "detectron2"
 TARGET = "detectron2: model.pth and config.yaml, for get_cfg().merge_from_file and DefaultPredictor"
 EXACTNESS = (
-    "the box head is exact, and checked here; detectron2 itself resizes with antialiasing, rounds "
-    "no anchor and spaces those of the last level evenly, so its proposals differ a little"
+    "the box head is exact, and checked here; detectron2's own resizing (antialiased) and anchors "
+    "(not rounded, and evenly spaced on the last level) move proposals a little"
 )
 WEIGHTS, CONFIG = "model.pth", "config.yaml"
 
@@ -92,8 +91,7 @@ def _state_dict(source: PlainDetector) -> dict[str, Tensor]:
 
 
 def _config(source: PlainDetector, depth: int) -> dict[str, Any]:
-    settings, model = source.settings, source.model
-    backbone, detector = settings.backbone, settings.detector
+    backbone, detector = source.settings.backbone, source.settings.detector
     return {
         "VERSION": 2,
         "MODEL": {
@@ -121,11 +119,11 @@ def _config(source: PlainDetector, depth: int) -> dict[str, Any]:
                 "PRE_NMS_TOPK_TEST": detector.proposals_test,
                 "POST_NMS_TOPK_TRAIN": detector.proposals_train,
                 "POST_NMS_TOPK_TEST": detector.proposals_test,
-                "NMS_THRESH": model.rpn.nms_thresh,
+                "NMS_THRESH": source.model.rpn.nms_thresh,
             },
-            **_roi_config(source, model),
+            **_roi_config(source),
         },
-        "TEST": {"DETECTIONS_PER_IMAGE": model.roi_heads.detections_per_img},
+        "TEST": {"DETECTIONS_PER_IMAGE": detector.detections_per_image},
         "INPUT": {
             "FORMAT": "RGB",
             "MIN_SIZE_TEST": detector.min_size,
@@ -134,19 +132,20 @@ def _config(source: PlainDetector, depth: int) -> dict[str, Any]:
     }
 
 
-def _roi_config(source: PlainDetector, model: GeneralizedRCNN) -> dict[str, Any]:
+def _roi_config(source: PlainDetector) -> dict[str, Any]:
+    detector = source.settings.detector
     return {
         "ROI_HEADS": {
             "NAME": "StandardROIHeads",
             "IN_FEATURES": _LEVELS[:4],
             "NUM_CLASSES": len(source.head.vocabulary),
-            "SCORE_THRESH_TEST": float(model.roi_heads.score_thresh),
-            "NMS_THRESH_TEST": float(model.roi_heads.nms_thresh),
+            "SCORE_THRESH_TEST": detector.score_threshold,
+            "NMS_THRESH_TEST": detector.nms_iou,
         },
         "ROI_BOX_HEAD": {
             "NAME": "FastRCNNConvFCHead",
             "NUM_FC": 2,
-            "FC_DIM": source.settings.detector.roi_width,
+            "FC_DIM": detector.roi_width,
             "POOLER_TYPE": "ROIAlign",
             "POOLER_RESOLUTION": ROI_SIZE,
             "POOLER_SAMPLING_RATIO": SAMPLING_RATIO,

@@ -40,7 +40,8 @@ def write(source: PlainDetector, folder: Path) -> None:
     """
     refuse_normalized_features(source, FORM)
     np.save(folder / ROWS, _rows(source).numpy())
-    (folder / NAMES).write_text("".join(f"{name}\n" for name in source.head.vocabulary.names))
+    names = "".join(f"{name}\n" for name in source.head.vocabulary.names)
+    (folder / NAMES).write_text(names, encoding="utf-8")
     torch.save({"model": _layers(source)}, folder / WEIGHTS)
     (folder / CONFIG).write_text(to_yaml(_config(source)))
     write_classes(source.head, folder)
@@ -91,6 +92,7 @@ def _config(source: PlainDetector) -> dict[str, Any]:
     """Return what Detic's own config must say for these files."""
     width = source.head.weight.shape[1]
     return {
+        "VERSION": 2,  # of detectron2's config
         "MODEL": {
             "ROI_HEADS": {"NUM_CLASSES": len(source.head.vocabulary)},
             "ROI_BOX_HEAD": {

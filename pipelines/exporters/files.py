@@ -18,7 +18,8 @@ CLASSES = "classes.json"
 def write_classes(head: DetectionHead, folder: Path) -> None:
     """Write ids, names and groups of the classes, in the order of their rows."""
     record = vocabulary_to_json(head.vocabulary) | {"groups": list(head.groups)}
-    (folder / CLASSES).write_text(json.dumps(record, ensure_ascii=False, indent=1) + "\n")
+    text = json.dumps(record, ensure_ascii=False, indent=1) + "\n"
+    (folder / CLASSES).write_text(text, encoding="utf-8")
 
 
 def renamed(state: Mapping[str, Tensor], names: Sequence[tuple[str, str]]) -> dict[str, Tensor]:

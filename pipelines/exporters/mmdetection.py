@@ -21,8 +21,8 @@ from pipelines.models.roi_heads import BOX_CODER_WEIGHTS
 FORM = "mmdetection"
 TARGET = "mmdetection 3: model.pth and config.py, for init_detector and DetInferencer"
 EXACTNESS = (
-    "the box head is exact, and checked here; mmdetection itself rounds resized pixels and no "
-    "anchor, and spaces those of the last level evenly, so its proposals differ a little"
+    "the box head is exact, and checked here; mmdetection's own resizing (to whole numbers) and "
+    "anchors (not rounded, and evenly spaced on the last level) move proposals a little"
 )
 WEIGHTS, CONFIG = "model.pth", "config.py"
 
@@ -56,8 +56,8 @@ def write(source: PlainDetector, folder: Path) -> None:
         {"state_dict": _state_dict(source), "meta": {"dataset_meta": classes}}, folder / WEIGHTS
     )
     settings = {"default_scope": "mmdet", "model": _model(source, depth), **_data(source)}
-    lines = (f"{name} = {pformat(value, sort_dicts=False)}" for name, value in settings.items())
-    (folder / CONFIG).write_text("\n\n".join(lines) + "\n")
+    texts = (f"{n} = {pformat(v, width=100, sort_dicts=False)}\n" for n, v in settings.items())
+    (folder / CONFIG).write_text("\n".join(texts), encoding="utf-8")
     write_classes(source.head, folder)
 
 
@@ -175,18 +175,18 @@ def _roi_head(source: PlainDetector) -> dict[str, Any]:
 
 
 def _test_settings(source: PlainDetector) -> dict[str, Any]:
-    rpn, heads, kept = source.model.rpn, source.model.roi_heads, source.settings.detector
+    rpn, detector = source.model.rpn, source.settings.detector
     return {
         "rpn": {
-            "nms_pre": kept.proposals_test,
-            "max_per_img": kept.proposals_test,
+            "nms_pre": detector.proposals_test,
+            "max_per_img": detector.proposals_test,
             "nms": {"type": "nms", "iou_threshold": rpn.nms_thresh},
             "min_bbox_size": rpn.min_size,
         },
         "rcnn": {
-            "score_thr": float(heads.score_thresh),
-            "nms": {"type": "nms", "iou_threshold": heads.nms_thresh},
-            "max_per_img": heads.detections_per_img,
+            "score_thr": detector.score_threshold,
+            "nms": {"type": "nms", "iou_threshold": detector.nms_iou},
+            "max_per_img": detector.detections_per_image,
         },
     }
 
