@@ -107,5 +107,5 @@ def _config(source: PlainDetector) -> dict[str, Any]:
                 "USE_SIGMOID_CE": True,
                 "MULT_PROPOSAL_SCORE": False,
             },
-        }
+        },
     }

@@ -44,8 +44,8 @@ def make_settings(backbone: str, method: str = "ae-wtn") -> TrainSettings:
 def make_head() -> DetectionHead:
     """Return a random head."""
     return DetectionHead(
-        weight=torch.randn(K, R),
-        bias=torch.randn(K) - 2,
+        weight=torch.randn(K, R) / 8,  # scores far from 0 and 1, where they tie
+        bias=torch.randn(K),
         box_weight=torch.randn(4, R) / 4,
         box_bias=torch.randn(4),
         vocabulary=Vocabulary(
