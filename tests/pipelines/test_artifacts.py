@@ -91,7 +91,7 @@ def test_a_head_knows_its_checkpoint(tmp_path: Path, head: DetectionHead) -> Non
 def test_a_compressed_head_reads_back_as_it_was_stored(
     tmp_path: Path, head: DetectionHead, precision: HeadPrecision
 ) -> None:
-    """Rows are float32 again, near those that were saved; saved again, they are the same numbers."""
+    """Rows are float32 again, near what was saved; saved again they are the same."""
     first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
     replace(head, precision=precision).save(first)
 
