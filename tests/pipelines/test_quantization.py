@@ -50,11 +50,14 @@ def test_what_was_quantised_comes_back_bit_for_bit(weight: Tensor) -> None:
 
 @given(weight=matrices())
 def test_no_number_moves_by_more_than_half_a_step(weight: Tensor) -> None:
-    """A step is the row's largest magnitude / 127, rounded up by at most 1 in 32768."""
+    """A step is the row's largest magnitude / 127, rounded up by at most 1 in 32768.
+
+    Only rows of numbers below 127 * 2**-126 are lost as a whole.
+    """
     rows = quantize_rows(weight)
 
     step = weight.abs().amax(dim=1, keepdim=True) / 127 * (1 + 2**-15)
-    assert ((rows.dequantize() - weight).abs() <= step * 0.5001).all()
+    assert ((rows.dequantize() - weight).abs() <= step * 0.5001 + 127 * 2.0**-126).all()
 
 
 def test_products_are_exact() -> None:
