@@ -15,7 +15,9 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
+from pipelines.config import HeadPrecision
 from pipelines.errors import ArtifactError, MismatchError
+from pipelines.head_rows import decode_rows, encode_rows
 from pipelines.provenance import Provenance
 from pipelines.storage import (
     expect_shape,
@@ -156,7 +158,7 @@ class DetectionHead:
     """The rows of a plain Faster R-CNN head: ``score = sigmoid(x @ weight.T + bias)``.
 
     Args:
-        weight: ``[K, R]`` float32; with a projection ``[K, d]``.
+        weight: ``[K, R]`` float32, whatever the precision; with a projection ``[K, d]``.
         bias: ``[K]`` float32.
         box_weight: ``[4, R]`` float32, shared by all classes.
         box_bias: ``[4]`` float32.
@@ -165,6 +167,8 @@ class DetectionHead:
         provenance: The checkpoint, and the classifier file when another was given.
         projection: ``[d, R]`` for the one method whose features are projected and brought to length
             1 before they meet the rows (ZSD): a head in memory, which no file holds. Else None.
+        precision: How a file stores the weight. What was read from a file of less than float32 are
+            its rounded rows, and storing them so again changes nothing.
     """
 
     FORMAT: ClassVar[str] = "wtn.detection-head"
@@ -179,6 +183,7 @@ class DetectionHead:
     groups: tuple[str, ...]
     provenance: Provenance = field(default_factory=dict)
     projection: Tensor | None = None
+    precision: HeadPrecision = "float32"
 
     def subset(self, rows: Sequence[int]) -> "DetectionHead":
         """Return the head of some of its classes."""
@@ -202,6 +207,7 @@ class DetectionHead:
 
         Raises:
             MismatchError: If there is a projection: then no plain head scores like this one.
+            ConfigError: If a weight is too large for the precision.
         """
         if self.projection is not None:
             raise MismatchError(
@@ -210,13 +216,14 @@ class DetectionHead:
                 mend="wtn evaluate and wtn predict take the checkpoint as it is, without --head.",
             )
         tensors = {
-            "cls_score.weight": self.weight,
+            **encode_rows(self.weight, self.precision),
             "cls_score.bias": self.bias,
             "bbox_pred.weight": self.box_weight,
             "bbox_pred.bias": self.box_bias,
         }
         header = {
             "activation": "sigmoid",
+            "precision": self.precision,
             "vocabulary": vocabulary_to_json(self.vocabulary),
             "groups": list(self.groups),
         }
@@ -227,8 +234,8 @@ class DetectionHead:
         """Read and check the artifact; raises :class:`ArtifactError` as its siblings do."""
         tensors, header, provenance = read_artifact(path, cls.FORMAT, cls.HEADER, cls.MADE_BY)
         vocabulary = vocabulary_from_json(path, header["vocabulary"])
-        weight = required_tensor(path, tensors, "cls_score.weight")
-        expect_shape(path, "cls_score.weight", weight, (len(vocabulary), None))
+        stored_as = header.get("precision", "float32")
+        weight, precision = decode_rows(path, tensors, stored_as, len(vocabulary))
         shapes = {
             "cls_score.bias": (len(vocabulary),),
             "bbox_pred.weight": (4, weight.shape[1]),
@@ -240,4 +247,7 @@ class DetectionHead:
         groups = tuple(header["groups"])
         if len(groups) != len(vocabulary):
             raise ArtifactError(f"{len(groups)} groups for {len(vocabulary)} classes", where=path)
-        return cls(weight, bias, box_weight, box_bias, vocabulary, groups, provenance)
+        return cls(
+            *(weight, bias, box_weight, box_bias, vocabulary, groups, provenance),
+            precision=precision,
+        )

@@ -14,7 +14,7 @@ import torch
 
 from pipelines.artifacts import ClassifierWeights, DetectorCheckpoint
 from pipelines.class_similarity import ClassSimilarity
-from pipelines.config import NeighborSettings
+from pipelines.config import HeadPrecision, NeighborSettings
 from pipelines.data.class_choice import choose_rows
 from pipelines.data.neighbor_sources import NeighborSources
 from pipelines.errors import ConfigError, MismatchError
@@ -41,6 +41,8 @@ class ExportReport:
             of ``images``, or by classifier ``rows``; empty if the method borrows nothing.
         neighbors: The settings that had an effect, with the number of neighbours that there were;
             see :meth:`pipelines.models.borrowing.Borrowing.settings_of`.
+        precision: How the rows are stored.
+        megabytes: Size of the file, in units of a million bytes.
     """
 
     head: Path
@@ -50,6 +52,8 @@ class ExportReport:
     method: str
     borrowed: dict[str, int]
     neighbors: dict[str, Any]
+    precision: HeadPrecision
+    megabytes: float
 
 
 def export_head(
@@ -62,6 +66,7 @@ def export_head(
     neighbor_table: Path | None = None,
     neighbor_classes: Path | None = None,
     similarity: Path | None = None,
+    precision: HeadPrecision = "float32",
 ) -> ExportReport:
     """Write a head of one matrix, one bias and one box layer.
 
@@ -82,10 +87,11 @@ def export_head(
         similarity: Made by ``wtn similarity``: classes borrow in proportion to it. Every chosen
             class must have had images, unless ``neighbors`` ask for softmax weights, which are the
             weights-only proxy of such a similarity and serve the others.
+        precision: How the class rows are stored; bias and box layer stay float32.
 
     Raises:
         ConfigError: If no class is chosen, or neighbours contradict, or the method borrows nothing
-            or all.
+            or all, or a weight is too large for the precision.
         MismatchError: If a class is unknown or had no image, a neighbour has no boxes, the
             classifier is of another width or space, or no plain head serves the method (``zsd``).
         DatasetError: If the table or the class file is bad.
@@ -108,10 +114,23 @@ def export_head(
     used = borrowing.settings_of(borrowed) if borrowing and borrowed else {}
     facts = {"borrowed": borrowed, "neighbors": used} if borrowed else {}
     parents += [parent(role, path) for role, path in sources.files.items()]
-    head = replace(full.subset(chosen), provenance=provenance_of(*parents, method=method, **facts))
+    head = replace(
+        full.subset(chosen),
+        provenance=provenance_of(*parents, method=method, **facts),
+        precision=precision,
+    )
     head.save(output)
-    groups = dict(Counter(head.groups))
-    return ExportReport(output, len(chosen), head.weight.shape[1], groups, method, borrowed, used)
+    return ExportReport(
+        head=output,
+        classes=len(chosen),
+        width=head.weight.shape[1],
+        groups=dict(Counter(head.groups)),
+        method=method,
+        borrowed=borrowed,
+        neighbors=used,
+        precision=precision,
+        megabytes=output.stat().st_size / 1e6,
+    )
 
 
 def _borrow(

@@ -210,10 +210,16 @@ def required_tensor(path: Path, tensors: "Mapping[str, Tensor]", name: str) -> "
     return tensors[name]
 
 
-def expect_shape(path: Path, name: str, tensor: "Tensor", shape: tuple[int | None, ...]) -> None:
-    """Raise ArtifactError unless it is float32 of that shape; None stands for any size."""
-    if str(tensor.dtype) != "torch.float32":
-        raise ArtifactError(f"{name} is {tensor.dtype}, not torch.float32", where=path)
+def expect_shape(
+    path: Path,
+    name: str,
+    tensor: "Tensor",
+    shape: tuple[int | None, ...],
+    dtype: object = "torch.float32",
+) -> None:
+    """Raise ArtifactError unless it is of that type and shape; None stands for any size."""
+    if str(tensor.dtype) != str(dtype):
+        raise ArtifactError(f"{name} is {tensor.dtype}, not {dtype}", where=path)
     fits = tensor.dim() == len(shape) and all(
         want is None or have == want for have, want in zip(tensor.shape, shape, strict=True)
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from pipelines.config import NeighborSettings, RowSpaceName
+from pipelines.config import HeadPrecision, NeighborSettings, RowSpaceName
 from pipelines.errors import ConfigError
 from wtn_cli import console
 from wtn_cli.options import AsJson, Classes
@@ -24,6 +24,12 @@ Output = Annotated[Path, typer.Option("--output", "-o", help="The file to write.
 Classifier = Annotated[
     Path | None,
     typer.Option(help="Rows of another file in the same feature space, such as new classes."),
+]
+Precision = Annotated[
+    HeadPrecision,
+    typer.Option(
+        help="How class rows are stored: float16 takes half of the space, int8 a quarter."
+    ),
 ]
 Neighbors = Annotated[
     int | None,
@@ -100,6 +106,7 @@ def export_head(
     output: Output = Path("head.safetensors"),
     classes: Classes = "all",
     classifier: Classifier = None,
+    precision: Precision = "float32",
     neighbors: Neighbors = None,
     neighbor_share: NeighborShare = None,
     neighbor_metric: NeighborMetric = None,
@@ -134,6 +141,7 @@ def export_head(
         neighbor_table=neighbor_table,
         neighbor_classes=neighbor_classes,
         similarity=similarity,
+        precision=precision,
     )
     if as_json:
         console.emit_json(report)
@@ -144,6 +152,7 @@ def export_head(
         {
             "classes K": f"{report.classes} ({groups})",
             "width R": report.width,
+            "file": f"{report.megabytes:.3g} MB, rows in {report.precision}",
             "method": report.method,
             "neighbours": _describe_neighbors(report) or "-",
         },

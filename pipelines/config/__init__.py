@@ -8,6 +8,7 @@ from pipelines.config.base import Metric
 from pipelines.config.data import BoxPolicy, DataSettings, Sampler
 from pipelines.config.detector import BackboneName, BackboneSettings, DetectorSettings
 from pipelines.config.head import (
+    HeadPrecision,
     HeadSettings,
     LSDASettings,
     Method,
@@ -30,6 +31,7 @@ __all__ = [
     "BoxPolicy",
     "DataSettings",
     "DetectorSettings",
+    "HeadPrecision",
     "HeadSettings",
     "LSDASettings",
     "Method",

@@ -9,6 +9,8 @@ from pipelines.config.base import AboveZero, AtLeastZero, Positive, Settings
 Method = Literal["faster-rcnn", "lsda", "zsd", "wtn", "wtn+", "ae-wtn", "ae-wtn-cosine"]
 Norm = Literal["none", "group", "batch"]
 RowSpaceName = Literal["raw", "standardized", "normalized"]
+HeadPrecision = Literal["float32", "float16", "int8"]
+"""How the class rows of a head are stored; int8 with one scale for each row."""
 
 AUTOENCODERS: tuple[Method, ...] = ("ae-wtn", "ae-wtn-cosine")
 BORROWERS: tuple[Method, ...] = ("faster-rcnn", "lsda")

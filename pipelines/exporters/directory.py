@@ -6,7 +6,6 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import Tensor
 
-from pipelines.errors import MismatchError
 from pipelines.exporters.base import Agreement, PlainDetector
 from pipelines.exporters.description import (
     PREPROCESSING,
@@ -16,6 +15,7 @@ from pipelines.exporters.description import (
     write_json,
 )
 from pipelines.exporters.model_card import model_card
+from pipelines.exporters.requirements import refuse_projection
 from pipelines.exporters.running import compare_on_images
 from pipelines.models.checkpoints import plain_detector
 from pipelines.models.detector_folder import CLASSES, CONFIG, FORMAT, WEIGHTS, read_folder
@@ -26,7 +26,11 @@ CARD = "README.md"
 
 
 def write(source: PlainDetector, folder: Path) -> None:
-    """Write config, weights, classes, preprocessing and a model card."""
+    """Write config, weights, classes, preprocessing and a model card.
+
+    Raises:
+        MismatchError: If no plain head expresses the method.
+    """
     refuse_projection(source)
     about = {"format": FORMAT, "format_version": FORMAT_VERSION}
     facts = {"provenance": source.head.provenance}
@@ -47,12 +51,3 @@ def check(source: PlainDetector, folder: Path, images: Sequence[Tensor]) -> Agre
         return detected["boxes"], detected["scores"], detected["labels"]
 
     return compare_on_images(source, run, images)
-
-
-def refuse_projection(source: PlainDetector) -> None:
-    """Raise MismatchError if the head is not a plain one."""
-    if source.head.projection is not None:
-        raise MismatchError(
-            "zsd normalises the features before they meet the class rows, which no plain head does",
-            mend="wtn predict takes the checkpoint as it is; --format onnx and pt2 serve it too.",
-        )

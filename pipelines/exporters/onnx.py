@@ -21,6 +21,7 @@ from pipelines.exporters.base import Agreement, PlainDetector
 from pipelines.exporters.description import classes_record, preprocessing_record
 from pipelines.exporters.formats import FORMATS
 from pipelines.exporters.graph import DetectorGraph, example_image, image_shapes
+from pipelines.exporters.onnx_rows import compress_rows
 from pipelines.exporters.running import compare_on_resized_images
 
 FILE = str(FORMATS["onnx"].file)
@@ -31,6 +32,8 @@ _NEEDED = ("onnx", "onnxscript", "onnxruntime")
 
 def write(source: PlainDetector, folder: Path) -> None:
     """Trace the detector, turn it into ONNX, and add its classes and preprocessing.
+
+    Rows of a head that is stored in fewer bits are stored so in the graph too.
 
     Raises:
         ConfigError: If a package is missing.
@@ -50,6 +53,7 @@ def write(source: PlainDetector, folder: Path) -> None:
             verbose=False,
         )
     assert program is not None  # it is None without dynamo
+    compress_rows(program.model, source.head)
     program.model.metadata_props.update(_metadata(source))
     program.save(folder / FILE, external_data=False)
 

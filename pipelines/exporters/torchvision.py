@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchvision.models.detection import FasterRCNN
 
-from pipelines.exporters import directory, standalone
+from pipelines.exporters import standalone
 from pipelines.exporters.base import Agreement, PlainDetector
 from pipelines.exporters.bundle import bundle
 from pipelines.exporters.description import (
@@ -16,6 +16,7 @@ from pipelines.exporters.description import (
     config_record,
     write_json,
 )
+from pipelines.exporters.requirements import refuse_projection
 from pipelines.exporters.running import compare_on_images
 from pipelines.models.detector_folder import CLASSES, CONFIG
 from pipelines.models.state_names import to_torchvision
@@ -30,7 +31,7 @@ def write(source: PlainDetector, folder: Path) -> None:
     Raises:
         MismatchError: If no plain head expresses the method.
     """
-    directory.refuse_projection(source)
+    refuse_projection(source)
     state = to_torchvision(source.model.state_dict())
     kept = {name: tensor for name, tensor in state.items() if not name.endswith(_COUNTERS)}
     torch.save(kept, folder / WEIGHTS)

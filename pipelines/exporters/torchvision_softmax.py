@@ -18,14 +18,14 @@ from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.roi_heads import RoIHeads
 
-from pipelines.errors import MismatchError
-from pipelines.exporters import directory, standalone
+from pipelines.exporters import standalone
 from pipelines.exporters.base import Agreement, Deflation, PlainDetector
 from pipelines.exporters.description import (
     classes_record,
     config_record,
     write_json,
 )
+from pipelines.exporters.requirements import refuse_normalized_features
 from pipelines.exporters.running import roi_features
 from pipelines.exporters.torchvision import WEIGHTS
 from pipelines.models.detector_folder import CLASSES, CONFIG
@@ -40,12 +40,7 @@ def write(source: PlainDetector, folder: Path) -> None:
     Raises:
         MismatchError: If stock torchvision cannot express the features.
     """
-    directory.refuse_projection(source)
-    if source.settings.normalizes_features:
-        raise MismatchError(
-            "the features of each RoI are brought to one length, which no stock box head does",
-            mend="Leave --approx-softmax away, or take --format onnx, pt2 or directory.",
-        )
+    refuse_normalized_features(source, "stock torchvision")
     state = to_torchvision(source.model.state_dict())
     for part in ("weight", "bias"):
         rows, box = state[f"{CLASS_LAYER}{part}"], state[f"{SHARED_BOX_LAYER}{part}"]

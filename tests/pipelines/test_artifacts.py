@@ -1,12 +1,15 @@
 """Tests for pipelines.artifacts. All sizes differ, so a swapped axis cannot pass."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from pipelines.artifacts import ClassifierWeights, DetectionHead, DetectorCheckpoint
+from pipelines.config import HeadPrecision
 from pipelines.errors import ArtifactError
 from pipelines.provenance import parent, provenance_of, tensors_sha256
 from pipelines.storage import atomic_path
@@ -82,6 +85,40 @@ def test_a_head_knows_its_checkpoint(tmp_path: Path, head: DetectionHead) -> Non
 
     assert known.checkpoint_sha256.startswith("ba7816bf")
     assert head.checkpoint_sha256 == ""
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
+def test_a_compressed_head_reads_back_as_it_was_stored(
+    tmp_path: Path, head: DetectionHead, precision: HeadPrecision
+) -> None:
+    """Rows are float32 again, near what was saved; saved again they are the same."""
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    replace(head, precision=precision).save(first)
+
+    loaded = DetectionHead.load(first)
+    loaded.save(second)
+
+    assert loaded.precision == precision
+    assert loaded.weight.dtype == torch.float32
+    torch.testing.assert_close(loaded.weight, head.weight, rtol=0, atol=0.02)
+    torch.testing.assert_close(loaded.bias, head.bias, rtol=0, atol=0)
+    stored, again = load_file(first), load_file(second)
+    assert stored.keys() == again.keys()
+    assert all(torch.equal(stored[name], again[name]) for name in stored)
+
+
+def test_a_head_that_names_no_precision_is_float32(tmp_path: Path, head: DetectionHead) -> None:
+    """Files of the versions before are read as they are."""
+    new, old = tmp_path / "new.safetensors", tmp_path / "old.safetensors"
+    head.save(new)
+    with safe_open(new, framework="pt") as file:
+        metadata = {k: v for k, v in file.metadata().items() if k != "precision"}
+        save_file({name: file.get_tensor(name) for name in file.keys()}, old, metadata)  # noqa: SIM118
+
+    loaded = DetectionHead.load(old)
+
+    assert loaded.precision == "float32"
+    torch.testing.assert_close(loaded.weight, head.weight, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("cut", [0, 4, 200, -1])

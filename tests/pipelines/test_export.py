@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from pipelines.artifacts import ClassifierWeights, DetectionHead, DetectorCheckpoint
 from pipelines.class_similarity import ClassSimilarity
-from pipelines.config import NeighborSettings, validate_settings
+from pipelines.config import HeadPrecision, NeighborSettings, validate_settings
 from pipelines.errors import ConfigError, MismatchError
 from pipelines.export import export_head
 from pipelines.models.checkpoints import class_row_source
@@ -466,3 +466,22 @@ def test_a_head_is_pinned_to_its_checkpoint(ae_wtn: Path, tmp_path: Path) -> Non
     save_checkpoint(other, "wtn")
 
     assert export(ae_wtn).checkpoint_sha256 != export(other).checkpoint_sha256
+
+
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+def test_rows_can_be_stored_in_less_space(
+    ae_wtn: Path, tmp_path: Path, precision: HeadPrecision
+) -> None:
+    """The report has the precision and the size of the file; only the class rows are rounded."""
+    plain, small = tmp_path / "plain.safetensors", tmp_path / "small.safetensors"
+    export_head(ae_wtn, plain)
+
+    report = export_head(ae_wtn, small, precision=precision)
+
+    assert (report.precision, report.megabytes) == (precision, small.stat().st_size / 1e6)
+    whole, rounded = DetectionHead.load(plain), DetectionHead.load(small)
+    assert not torch.equal(rounded.weight, whole.weight)
+    largest = float(whole.weight.abs().max())
+    torch.testing.assert_close(rounded.weight, whole.weight, rtol=0, atol=largest / 250)
+    for name in ("bias", "box_weight", "box_bias"):
+        assert torch.equal(getattr(rounded, name), getattr(whole, name)), name

@@ -15,34 +15,37 @@ from pipelines.models.detector_folder import read_folder
 
 
 def test_folder_gives_back_the_detector(
-    source: PlainDetector, pictures: list[Tensor], tmp_path: Path
+    trained: PlainDetector, pictures: list[Tensor], tmp_path: Path
 ) -> None:
     """What is read is what was written: rows, classes, groups, settings, and detections."""
-    directory.write(source, tmp_path)
+    directory.write(trained, tmp_path)
 
     read = read_folder(tmp_path)
 
-    assert torch.equal(read.head.weight, source.head.weight)
-    assert (read.head.vocabulary, read.head.groups) == (source.head.vocabulary, source.head.groups)
-    assert (read.settings, read.method) == (source.settings, source.method)
-    found = directory.check(source, tmp_path, pictures)
+    assert torch.equal(read.head.weight, trained.head.weight)
+    assert (read.head.vocabulary, read.head.groups) == (
+        trained.head.vocabulary,
+        trained.head.groups,
+    )
+    assert (read.settings, read.method) == (trained.settings, trained.method)
+    found = directory.check(trained, tmp_path, pictures)
     assert (found.scores, found.boxes, found.unmatched) == (0.0, 0.0, 0)
     assert found.count > 100
 
 
-def test_files_are_what_other_tools_read(source: PlainDetector, tmp_path: Path) -> None:
+def test_files_are_what_other_tools_read(trained: PlainDetector, tmp_path: Path) -> None:
     """Labels, preprocessing and weights stand under the names that their readers know."""
-    directory.write(source, tmp_path)
+    directory.write(trained, tmp_path)
 
     config = json.loads((tmp_path / "config.json").read_text())
-    ids, rows = source.head.vocabulary.ids, len(source.head.vocabulary)
+    ids, rows = trained.head.vocabulary.ids, len(trained.head.vocabulary)
     assert config["label_names"] == list(ids)
-    assert config["id2label"]["0"] == source.head.vocabulary.names[0]
+    assert config["id2label"]["0"] == trained.head.vocabulary.names[0]
     assert config["label2id"] == {label: int(i) for i, label in config["id2label"].items()}
     classes = json.loads((tmp_path / "classes.json").read_text())
     assert (classes["activation"], classes["background_index"]) == ("sigmoid", None)
     assert [c["index"] for c in classes["classes"]] == list(range(rows))
-    assert [c["group"] for c in classes["classes"]] == list(source.head.groups)
+    assert [c["group"] for c in classes["classes"]] == list(trained.head.groups)
     prepared = json.loads((tmp_path / "preprocessor_config.json").read_text())
     assert prepared["size"] == {"shortest_edge": 64, "longest_edge": 1333}
     with safe_open(tmp_path / "model.safetensors", "pt") as file:
@@ -51,14 +54,14 @@ def test_files_are_what_other_tools_read(source: PlainDetector, tmp_path: Path) 
         assert file.get_slice("roi_heads.box_predictor.bbox_pred.weight").get_shape() == [4, 32]
 
 
-def test_card_counts_the_classes_of_each_group(source: PlainDetector, tmp_path: Path) -> None:
+def test_card_counts_the_classes_of_each_group(trained: PlainDetector, tmp_path: Path) -> None:
     """The model card names what is in the detector."""
-    directory.write(source, tmp_path)
+    directory.write(trained, tmp_path)
 
     card = (tmp_path / "README.md").read_text()
     assert card.startswith("---\nlibrary_name: wtn\n")
-    assert f"| novel | {source.head.groups.count('novel')} |" in card
-    assert source.head.checkpoint_sha256 in card
+    assert f"| novel | {trained.head.groups.count('novel')} |" in card
+    assert trained.head.checkpoint_sha256 in card
 
 
 def test_classes_of_one_name_have_labels_of_their_own() -> None:
@@ -72,12 +75,12 @@ def test_classes_of_one_name_have_labels_of_their_own() -> None:
     ]
 
 
-def test_projected_features_are_refused(source: PlainDetector, tmp_path: Path) -> None:
+def test_projected_features_are_refused(trained: PlainDetector, tmp_path: Path) -> None:
     """A plain head cannot do what zsd does."""
     from dataclasses import replace
 
-    zsd = replace(source, head=replace(source.head, projection=torch.eye(32)))
+    zsd = replace(trained, head=replace(trained.head, projection=torch.eye(32)))
 
-    with pytest.raises(MismatchError, match="zsd normalises"):
+    with pytest.raises(MismatchError, match="zsd projects"):
         directory.write(zsd, tmp_path)
     assert list(tmp_path.iterdir()) == []

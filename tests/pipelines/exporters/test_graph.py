@@ -10,12 +10,12 @@ from pipelines.exporters.running import compare_on_resized_images
 
 
 def test_graph_detects_what_the_detector_does(
-    source: PlainDetector, pictures: list[Tensor]
+    trained: PlainDetector, pictures: list[Tensor]
 ) -> None:
     """The straight line of calls finds the detections of torchvision's, to rounding."""
-    graph = DetectorGraph(source.model, suppress_in_classes)
+    graph = DetectorGraph(trained.model, suppress_in_classes)
 
-    found = compare_on_resized_images(source, lambda image: graph(image[None]), pictures)
+    found = compare_on_resized_images(trained, lambda image: graph(image[None]), pictures)
 
     assert found.count > 100
     assert found.unmatched == 0
@@ -23,13 +23,13 @@ def test_graph_detects_what_the_detector_does(
     assert found.boxes < 1e-3
 
 
-def test_graph_shares_no_state_with_the_detector(source: PlainDetector) -> None:
+def test_graph_shares_no_state_with_the_detector(trained: PlainDetector) -> None:
     """Making a graph leaves the detector's own pyramid as it was."""
-    before = type(source.model.backbone.fpn.extra_blocks)
+    before = type(trained.model.backbone.fpn.extra_blocks)
 
-    DetectorGraph(source.model, suppress_in_classes)
+    DetectorGraph(trained.model, suppress_in_classes)
 
-    assert type(source.model.backbone.fpn.extra_blocks) is before
+    assert type(trained.model.backbone.fpn.extra_blocks) is before
 
 
 def test_suppression_keeps_classes_apart() -> None:

@@ -28,22 +28,22 @@ model.main(sys.argv[2:])
 
 
 def test_detections_are_the_same(
-    source: PlainDetector, pictures: list[Tensor], tmp_path: Path
+    trained: PlainDetector, pictures: list[Tensor], tmp_path: Path
 ) -> None:
-    """The shipped code finds the very detections of the source."""
-    torchvision.write(source, tmp_path)
+    """The shipped code finds the very detections of the trained."""
+    torchvision.write(trained, tmp_path)
 
-    found = torchvision.check(source, tmp_path, pictures)
+    found = torchvision.check(trained, tmp_path, pictures)
 
     assert found.count > 100
     assert (found.scores, found.boxes, found.unmatched) == (0.0, 0.0, 0)
 
 
 def test_code_runs_where_only_torchvision_is_installed(
-    source: PlainDetector, world: object, tmp_path: Path
+    trained: PlainDetector, world: object, tmp_path: Path
 ) -> None:
     """Without any package of ours, the folder detects and names classes."""
-    torchvision.write(source, tmp_path)
+    torchvision.write(trained, tmp_path)
     image = next(iter(sorted(world.images.iterdir())))  # type: ignore[attr-defined]
 
     ended = subprocess.run(
@@ -56,8 +56,8 @@ def test_code_runs_where_only_torchvision_is_installed(
     assert ended.returncode == 0, ended.stderr
     first = json.loads(ended.stdout.splitlines()[0])
     assert first["image"] == str(image)
-    assert first["id"] == source.head.vocabulary.ids[first["index"]]
-    assert first["group"] == source.head.groups[first["index"]]
+    assert first["id"] == trained.head.vocabulary.ids[first["index"]]
+    assert first["group"] == trained.head.groups[first["index"]]
     assert 0 < first["score"] < 1
 
 
@@ -74,30 +74,30 @@ def test_bundle_imports_nothing_of_ours() -> None:
 
 
 def test_features_of_one_length_are_exported(
-    source: PlainDetector, pictures: list[Tensor], tmp_path: Path
+    trained: PlainDetector, pictures: list[Tensor], tmp_path: Path
 ) -> None:
     """A detector that normalises its features is rebuilt with the same box head."""
     from pipelines.models.checkpoints import plain_detector
 
-    settings = source.settings.model_copy(update={"normalizes_features": True})
-    model = plain_detector(settings, source.head, source.model.state_dict())
-    normalized = replace(source, model=model, settings=settings)
+    settings = trained.settings.model_copy(update={"normalizes_features": True})
+    model = plain_detector(settings, trained.head, trained.model.state_dict())
+    normalized = replace(trained, model=model, settings=settings)
 
     torchvision.write(normalized, tmp_path)
 
     assert torchvision.check(normalized, tmp_path, pictures).scores == 0.0
-    with pytest.raises(MismatchError, match="no stock box head"):
+    with pytest.raises(MismatchError, match="that of stock torchvision does not"):
         torchvision_softmax.write(normalized, tmp_path)
 
 
-def test_softmax_export_loads_in_stock_torchvision(source: PlainDetector, tmp_path: Path) -> None:
+def test_softmax_export_loads_in_stock_torchvision(trained: PlainDetector, tmp_path: Path) -> None:
     """Torchvision's own classes, built as its users build them, take the state dict."""
-    torchvision_softmax.write(source, tmp_path)
+    torchvision_softmax.write(trained, tmp_path)
 
-    rows = len(source.head.vocabulary)
+    rows = len(trained.head.vocabulary)
     model = FasterRCNN(
         standalone.build(json.loads((tmp_path / "config.json").read_text())).backbone,
-        rpn_anchor_generator=source.model.rpn.anchor_generator,
+        rpn_anchor_generator=trained.model.rpn.anchor_generator,
         box_head=TwoMLPHead(16 * 49, 32),
         box_predictor=FastRCNNPredictor(32, rows + 1),
     )
@@ -108,12 +108,12 @@ def test_softmax_export_loads_in_stock_torchvision(source: PlainDetector, tmp_pa
 
 
 def test_deflation_is_what_the_softmax_does(
-    source: PlainDetector, pictures: list[Tensor], tmp_path: Path
+    trained: PlainDetector, pictures: list[Tensor], tmp_path: Path
 ) -> None:
     """Scores are exactly those of a softmax over our logits, and lower than the sigmoids."""
-    torchvision_softmax.write(source, tmp_path)
+    torchvision_softmax.write(trained, tmp_path)
 
-    found = torchvision_softmax.check(source, tmp_path, pictures)
+    found = torchvision_softmax.check(trained, tmp_path, pictures)
 
     assert found.compared == "RoIs"
     assert found.scores < 1e-6

@@ -15,32 +15,32 @@ from pipelines.exporters.base import PlainDetector
 
 @pytest.mark.parametrize("exporter", [exported_program, onnx])
 def test_program_serves_images_of_any_size(
-    exporter: ModuleType, source: PlainDetector, pictures: list[Tensor], tmp_path: Path
+    exporter: ModuleType, trained: PlainDetector, pictures: list[Tensor], tmp_path: Path
 ) -> None:
     """Images of sizes that it was not traced with, no multiples of 32, give the same detections."""
     if exporter is onnx:
         pytest.importorskip("onnxruntime")
     wide = torch.cat([pictures[0], pictures[0].flip(2)], dim=2)[:, :, :101]
-    source.model.transform.min_size = (96,)
+    trained.model.transform.min_size = (96,)
 
-    exporter.write(source, tmp_path)
-    found = exporter.check(source, tmp_path, [*pictures, wide])
+    exporter.write(trained, tmp_path)
+    found = exporter.check(trained, tmp_path, [*pictures, wide])
 
     assert found.count > 100
     assert found.unmatched <= found.count // 100
     assert found.scores < 1e-5
     assert found.boxes < 1e-3
-    {exported_program: _check_program, onnx: _check_graph}[exporter](source, tmp_path)
+    {exported_program: _check_program, onnx: _check_graph}[exporter](trained, tmp_path)
 
 
 def test_small_images_are_not_served_by_a_program(
-    source: PlainDetector, pictures: list[Tensor], monkeypatch: pytest.MonkeyPatch
+    trained: PlainDetector, pictures: list[Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An image whose resized side is below the least is left out of the comparison."""
     program = SimpleNamespace(module=lambda: pytest.fail)
     monkeypatch.setattr(torch.export, "load", lambda path: program)
 
-    assert exported_program.check(source, Path(), pictures[:1]).count == 0
+    assert exported_program.check(trained, Path(), pictures[:1]).count == 0
 
 
 @pytest.mark.parametrize("scores", [[0.05, 0.05], [0.5, 0.05], [0.5, 0.5]])
@@ -53,16 +53,16 @@ def test_none_one_or_all_survive(scores: list[float]) -> None:
     assert pairs.tolist() == [[0, 0]] * (max(scores) > 0.1)
 
 
-def _check_program(source: PlainDetector, folder: Path) -> None:
+def _check_program(trained: PlainDetector, folder: Path) -> None:
     """The program carries its classes and how images are prepared."""
     files = {"classes.json": "", "preprocessor_config.json": ""}
     torch.export.load(folder / "detector.pt2", extra_files=files)
     classes = json.loads(files["classes.json"])["classes"]
-    assert [c["id"] for c in classes] == list(source.head.vocabulary.ids)
+    assert [c["id"] for c in classes] == list(trained.head.vocabulary.ids)
     assert json.loads(files["preprocessor_config.json"])["rescale_factor"] == 1 / 255
 
 
-def _check_graph(source: PlainDetector, folder: Path) -> None:
+def _check_graph(trained: PlainDetector, folder: Path) -> None:
     """The graph is valid ONNX, suppresses by ONNX's operator, and tells its classes."""
     import onnx as library
 
@@ -72,8 +72,8 @@ def _check_graph(source: PlainDetector, folder: Path) -> None:
     assert not any(node.domain.startswith("wtn") for node in model.graph.node)
     about = {entry.key: entry.value for entry in model.metadata_props}
     names = json.loads(about["names"])
-    assert names == {str(i): name for i, name in enumerate(source.head.vocabulary.names)}
-    assert json.loads(about["classes"])[0]["id"] == source.head.vocabulary.ids[0]
+    assert names == {str(i): name for i, name in enumerate(trained.head.vocabulary.names)}
+    assert json.loads(about["classes"])[0]["id"] == trained.head.vocabulary.ids[0]
     assert about["activation"] == "sigmoid"
     shapes = [d.dim_param or d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
     assert shapes[:2] == [1, 3]
@@ -81,13 +81,13 @@ def _check_graph(source: PlainDetector, folder: Path) -> None:
 
 
 def test_missing_packages_are_named(
-    source: PlainDetector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: PlainDetector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without onnxruntime nothing is traced, and the message names the extra."""
     monkeypatch.setattr(onnx, "find_spec", lambda name: None if name == "onnxruntime" else object())
 
     with pytest.raises(ConfigError) as error:
-        onnx.write(source, tmp_path)
+        onnx.write(trained, tmp_path)
 
     assert "ONNX needs onnxruntime, which" in str(error.value)
     assert 'pip install "wtn-cli[onnx]"' in str(error.value)
