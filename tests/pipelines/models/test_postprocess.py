@@ -7,6 +7,7 @@ from torchvision.ops import batched_nms, nms
 
 from pipelines.models.postprocess import (
     Detections,
+    Selection,
     best_labels,
     class_aware_nms,
     select_detections,
@@ -37,7 +38,7 @@ def test_equals_nms_class_by_class(rois: int, classes: int, limit: int) -> None:
     generator = torch.Generator().manual_seed(rois)
     boxes, scores = random_boxes(rois, generator), torch.rand(rois, classes, generator=generator)
 
-    found = select_detections(boxes, scores, score_threshold=0.05, nms_iou=0.5, limit=limit)
+    found = select_detections(boxes, scores.logit(), Selection(0.05, 0.5, limit))
 
     expected = one_class_at_a_time(boxes, scores, 0.05, 0.5, limit)
     assert found.scores.tolist() == pytest.approx([score for score, _, _ in expected])
@@ -51,7 +52,7 @@ def test_heavy_overlap_needs_more_than_the_first_candidates() -> None:
                        torch.tensor([[500.0, 500, 510, 510]])])  # fmt: skip
     scores = torch.linspace(0.9, 0.1, 51).unsqueeze(1)
 
-    found = select_detections(boxes, scores, score_threshold=0.0, nms_iou=0.5, limit=2)
+    found = select_detections(boxes, scores.logit(), Selection(0.0, 0.5, 2))
 
     torch.testing.assert_close(found.scores, torch.tensor([0.9, 0.1]))
 
@@ -98,7 +99,7 @@ def test_empty_boxes_and_low_scores_are_dropped() -> None:
     boxes = torch.tensor([[5.0, 5, 5, 9], [0.0, 0, 9, 9]])
     scores = torch.tensor([[0.9, 0.9], [0.5, 0.2]])
 
-    found = select_detections(boxes, scores, score_threshold=0.2, nms_iou=0.5, limit=9)
+    found = select_detections(boxes, scores.logit(), Selection(0.2, 0.5, 9))
 
     assert found.classes.tolist() == [0]
     assert found.scores.tolist() == [0.5]
@@ -108,7 +109,7 @@ def test_nothing_found_is_three_empty_tensors() -> None:
     """No RoI, or none above the threshold, is an answer too."""
     for rois in (0, 3):
         found = select_detections(
-            torch.rand(rois, 4), torch.zeros(rois, 5), score_threshold=0.1, nms_iou=0.5, limit=9
+            torch.rand(rois, 4), torch.full((rois, 5), -9.0), Selection(0.1, 0.5, 9)
         )
         assert [part.shape for part in found] == [(0, 4), (0,), (0,)]
 
