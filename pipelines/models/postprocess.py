@@ -10,7 +10,6 @@ best candidates alone decide the best survivors: they are taken in descending or
 survive, instead of all R x K at once.
 """
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -100,13 +99,13 @@ def best_labels(found: Detections, iou: float) -> Detections:
 def class_aware_nms(boxes: Tensor, scores: Tensor, classes: Tensor, iou: float) -> Tensor:
     """Return the survivors of NMS within each class, by descending score, equal ones in order.
 
-    Each class is moved to a place of its own, in float64 and by a power of two: among 21,841
-    classes in an image of 1333 pixels, coordinates from 1/8 of a pixel on move without rounding.
+    Each class is moved to a place of its own, in float64: at class 21,841 a coordinate is still
+    exact to 1e-8 pixels, where float32 would be off by 2.
     """
     if len(boxes) == 0:
         return classes
     boxes = boxes.double()
-    extent = 2.0 ** math.ceil(math.log2(float(boxes.max() - boxes.min()) + 1))
+    extent = boxes.max() - boxes.min() + 1
     apart = boxes + (classes * extent).unsqueeze(1)
     kept: Tensor = nms(apart, scores.double(), iou)
     return kept
