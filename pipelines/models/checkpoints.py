@@ -17,7 +17,7 @@ from pipelines.vocabulary import Vocabulary
 
 CLASS_HEAD = "roi_heads.class_head."
 BOX_LAYER = "roi_heads.bbox_pred."
-_NO_TABLES = LabelTables(*(torch.empty(0) for _ in LabelTables._fields))  # only training needs them
+NO_TABLES = LabelTables(*(torch.empty(0) for _ in LabelTables._fields))  # only training needs them
 
 
 def class_row_source(rows: Tensor, classifier: Vocabulary, detection: Vocabulary) -> ClassRowSource:
@@ -77,7 +77,7 @@ def restore_detector(checkpoint: DetectorCheckpoint, head: DetectionHead) -> Gen
         settings.backbone,
         settings.detector,
         fixed,
-        _NO_TABLES,
+        NO_TABLES,
         normalize_features=settings.normalizes_features,
     )
     state = {n: t for n, t in checkpoint.model.items() if not n.startswith(CLASS_HEAD)}
