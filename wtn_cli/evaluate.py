@@ -24,6 +24,7 @@ from wtn_cli.evaluate_options import (
     PerClass,
     PlotClass,
     Plots,
+    PrecisionName,
     Predictions,
     RecallAt,
     SavePredictions,
@@ -45,6 +46,7 @@ def evaluate(
     images: Images = None,
     batch_size: BatchSize = None,
     device: Device = None,
+    precision: PrecisionName = None,
     predictions: Predictions = None,
     seen_classes: SeenClasses = None,
     image_sizes: ImageSizes = None,
@@ -74,7 +76,7 @@ def evaluate(
     from pipelines.metrics.evaluation import Protocol
     from pipelines.metrics.scorer import Scoring
 
-    of_detector = (checkpoint, images, save_predictions, batch_size, device)
+    of_detector = (checkpoint, images, save_predictions, batch_size, device, precision)
     checks.refuse_mixed(predictions, of_detector, (image_sizes, seen_classes))
     checks.refuse_unused(group_of_weight, metric, seed, bootstrap)
     checks.refuse_unplotted(plots, plot_class)
@@ -102,6 +104,7 @@ def evaluate(
                 scoring=scoring,
                 device=device or "auto",
                 batch_size=batch_size or 4,
+                precision=precision or "float32",
                 predictions=save_predictions,
                 on_progress=bar.update,
             )
