@@ -8,7 +8,7 @@ Candidates rank by logit; of equal ones the lower class goes first, then the low
 needs no block, so their size changes nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeAlias
 
 import torch
@@ -55,13 +55,12 @@ def best_candidates(
         num_classes: K.
         floor: What a logit must exceed: one number ``[1]``, or one for each class ``[K]``.
         limit: The most candidates to return; about three times as many are held.
-        block: Classes scored at a time; None: what suits the device.
+        block: The most classes scored at a time; None: what suits the device.
     """
     block = block or CLASSES_PER_BLOCK.get(floor.device.type, max(CLASSES_PER_BLOCK.values()))
     found, complete, least = None, True, floor.new_tensor(-torch.inf)
-    for start in range(0, num_classes, block):
-        rows = slice(start, min(start + block, num_classes))
-        new = _above(logits_of(rows), torch.maximum(_of(floor, rows), least), start)
+    for rows in _blocks(num_classes, block):
+        new = _above(logits_of(rows), torch.maximum(_of(floor, rows), least), rows.start)
         found = new if found is None else found.and_then(new)
         if len(found.logits) > 2 * limit:
             found, least, complete = *_best(found, limit), False
@@ -85,6 +84,14 @@ def logit_floor(threshold: float | Tensor) -> Tensor:
 def scores_of(logits: Tensor) -> Tensor:
     """Return the float32 sigmoid, the same for a logit wherever it stands in a tensor."""
     return logits.double().sigmoid().float()
+
+
+def _blocks(num_classes: int, block: int) -> Iterator[slice]:
+    """Yield ranges of classes; the first are smaller, since nothing is known to beat them yet."""
+    start, size = 0, max(1, block // 8)
+    while start < num_classes:
+        yield slice(start, min(start + size, num_classes))
+        start, size = start + size, min(2 * size, block)
 
 
 def _of(floor: Tensor, rows: slice) -> Tensor:
