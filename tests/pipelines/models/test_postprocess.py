@@ -179,6 +179,22 @@ def test_half_precision_logits_give_float32_detections(dtype: torch.dtype) -> No
     torch.testing.assert_close(found.scores, torch.tensor([0.8175745]))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_gpu_selects_what_a_cpu_selects() -> None:
+    """The same logits give the same detections, also in float64 NMS at high class ids."""
+    generator = torch.Generator().manual_seed(2)
+    boxes = random_boxes(100, generator)
+    logits = torch.randn(100, 21_841, generator=generator) * 2 - 9
+    chosen = Selection(torch.full((21_841,), 1e-4), 0.5, 300)
+
+    here = select_detections(boxes, logits, chosen)
+    there = select_detections(boxes.cuda(), logits.cuda(), chosen)
+
+    assert there.classes.tolist() == here.classes.tolist()
+    torch.testing.assert_close(there.boxes.cpu(), here.boxes)
+    torch.testing.assert_close(there.scores.cpu(), here.scores)
+
+
 def test_nothing_found_is_three_empty_tensors() -> None:
     """No RoI, or none above the threshold, is an answer too."""
     for rois in (0, 3):
