@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.benchmarks.inference import InferenceBenchmark
+from pipelines.benchmarks.inference_result import InferenceBenchmark
 from pipelines.metrics.plots import figure_file
 
 if TYPE_CHECKING:
