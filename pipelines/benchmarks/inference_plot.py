@@ -41,7 +41,11 @@ def plot_inference(result: InferenceBenchmark, path: Path) -> None:
     with figure_file(path, _SIZE, heading) as figure:
         for axes, (title, lines) in zip(figure.subplots(1, 3), panels.items(), strict=True):
             _draw(axes, title, lines)
-        figure.axes[0].legend(fontsize="small")
+        seconds, postprocess, memory = figure.axes
+        seconds.legend(fontsize="small")
+        for axes in (seconds, postprocess):
+            _make_logarithmic(axes)
+        memory.set_ylim(bottom=0)
 
 
 def _draw(axes: "Axes", title: str, lines: Mapping[str, Mapping[int, float]]) -> None:
@@ -50,9 +54,18 @@ def _draw(axes: "Axes", title: str, lines: Mapping[str, Mapping[int, float]]) ->
     for name, values in lines.items():
         axes.plot(list(values), list(values.values()), marker="o", color=_COLOURS[name], label=name)
     axes.set_title(title, fontsize="small")
-    axes.set(xscale="log", yscale="log", xlabel="classes")
+    axes.set(xscale="log", xlabel="classes")
     axes.set_xticks(sorted({k for values in lines.values() for k in values}))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda k, place: f"{k:,.0f}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
     axes.grid(alpha=0.3, linewidth=0.5)
+
+
+def _make_logarithmic(axes: "Axes") -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator
+
+    plain = FuncFormatter(lambda value, place: f"{value:g}")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(plain)
+    axes.yaxis.set_minor_formatter("")

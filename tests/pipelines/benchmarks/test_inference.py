@@ -161,11 +161,13 @@ def test_torchvision_is_left_out_where_it_would_take_too_much(
 ) -> None:
     """Its time grows with the square of the classes; the reason tells both numbers."""
     setup = benchmark.benchmark_inference(device="cpu", runs=3).setup
-    cost = benchmark.TorchvisionCost(({"backbone": 3.0, "postprocess": 97.0},), 1, (), ())
+    cost = benchmark.TorchvisionCost(({"backbone": 3.0, "postprocess": 50.0},), 1, (), ())
     skip = inference_limits.reason_to_skip
     monkeypatch.setattr(inference_limits, "_free_bytes", lambda device: 4_000_000_000)
 
     assert skip(setup, 5000, {}) is None
     assert skip(setup, 10_000, {5000: cost}) is None
-    assert skip(setup, 15_000, {5000: cost}) == "a pass would take about 900 s, the limit is 600 s"
+    assert (
+        skip(setup, 15_000, {5000: cost}) == "post-processing could take 450 s, the limit is 300 s"
+    )
     assert skip(setup, 21_841, {}) == "it would need about 4.4 GB, and 4.0 GB are free"
