@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
-from pipelines.config import Metric
+from pipelines.config import Metric, Precision
 from pipelines.data.annotation_files import load_annotations
 from pipelines.data.annotations import Annotations
 from pipelines.data.class_choice import choose_rows
@@ -103,6 +103,7 @@ def evaluate_detector(
     novel_shift: float = 0.0,
     device: str = "auto",
     batch_size: int = 4,
+    precision: Precision = "float32",
     predictions: Path | None = None,
     on_progress: Progress = lambda done, total: None,
 ) -> EvaluateReport:
@@ -121,6 +122,7 @@ def evaluate_detector(
         novel_shift: Added to the logits of novel classes, see :func:`shift_novel`.
         device: ``auto``, ``cpu``, ``cuda``, ...
         batch_size: Images a pass.
+        precision: Of convolutions and matrix products.
         predictions: Write the detections here, as an Open Images challenge CSV.
         on_progress: Called with the number of images done and in all.
 
@@ -143,9 +145,8 @@ def evaluate_detector(
     model = load_detector(checkpoint, full.subset(rows)).to(target)
     scoring = replace(scoring, protocol=_prepare(model, evaluated, scoring.protocol))
     stream = ((image_id, store.read(image_id)) for image_id in annotations.image_ids)
-    found = _watched(
-        detect(model, stream, target, batch_size), len(annotations.image_ids), on_progress
-    )
+    detected = detect(model, stream, target, batch_size, precision=precision)
+    found = _watched(detected, len(annotations.image_ids), on_progress)
     sizes: dict[str, tuple[int, int]] = {}  # filled by the stream
     blocks = detected_blocks(found, evaluated.vocabulary.ids, sizes)
     if predictions is not None:

@@ -14,6 +14,7 @@ import torch
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from pipelines.artifacts import DetectionHead
+from pipelines.config import Precision
 from pipelines.data.class_choice import choose_rows
 from pipelines.data.class_thresholds import read_thresholds
 from pipelines.data.image_inputs import OnError, find_images, stop
@@ -39,6 +40,7 @@ class Detector:
         head: The K classes that are looked for.
         device: Where the model runs.
         rules: Which detections are reported.
+        precision: Of convolutions and matrix products.
     """
 
     def __init__(
@@ -47,9 +49,10 @@ class Detector:
         head: DetectionHead,
         device: torch.device,
         rules: ReportRules,
+        precision: Precision = "float32",
     ) -> None:
         self._model, self._head = model.to(device), head
-        self._device, self._rules = device, rules
+        self._device, self._rules, self._precision = device, rules, precision
         rules.set_up(model)
 
     @classmethod
@@ -65,11 +68,12 @@ class Detector:
         top_k: int | None = None,
         novel_shift: float = 0.0,
         device: str = "auto",
+        precision: Precision = "float32",
     ) -> Self:
         """Read a detector.
 
         Args:
-            checkpoint: A trained detector.
+            checkpoint: A trained detector, or a folder made by ``wtn export --format directory``.
             head: Exported from it; None computes that of all classes of its classifier, which
                 serves every method, also the one that no head file serves (``zsd``).
             classes: Which of the head's classes to look for.
@@ -79,6 +83,7 @@ class Detector:
             top_k: Report so many of an image's best at most.
             novel_shift: Added to the logits of novel classes, see :func:`shift_novel`.
             device: ``auto``, ``cpu``, ``cuda``, ...
+            precision: Of convolutions and matrix products.
 
         Raises:
             WTNError: For inputs that are bad or do not belong together.
@@ -92,7 +97,7 @@ class Detector:
             above = read_thresholds(Path(thresholds), full.vocabulary, score_threshold)
         rules = ReportRules(torch.tensor(above[rows], dtype=torch.float32), all_labels, top_k)
         chosen = full.subset(rows)
-        return cls(load_detector(checkpoint, chosen), chosen, target, rules)
+        return cls(load_detector(checkpoint, chosen), chosen, target, rules, precision)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -145,7 +150,11 @@ class Detector:
     def _detect(self, read: Sequence[ReadPicture], on_error: OnError) -> Iterator[Prediction]:
         pairs = ((str(picture.image or "the picture"), picture.pixels) for picture in read)
         try:
-            found = list(detect(self._model, pairs, self._device, max(1, len(read))))
+            found = list(
+                detect(
+                    self._model, pairs, self._device, max(1, len(read)), precision=self._precision
+                )
+            )
         except DatasetError as error:  # about one of them, and the others are fine
             if len(read) == 1:
                 on_error(error)

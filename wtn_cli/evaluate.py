@@ -25,6 +25,7 @@ from wtn_cli.evaluate_options import (
     PerClass,
     PlotClass,
     Plots,
+    PrecisionName,
     Predictions,
     RecallAt,
     SavePredictions,
@@ -46,6 +47,7 @@ def evaluate(
     images: Images = None,
     batch_size: BatchSize = None,
     device: Device = None,
+    precision: PrecisionName = None,
     predictions: Predictions = None,
     seen_classes: SeenClasses = None,
     image_sizes: ImageSizes = None,
@@ -76,7 +78,7 @@ def evaluate(
     from pipelines.metrics.evaluation import Protocol
     from pipelines.metrics.scorer import Scoring
 
-    of_detector = (checkpoint, images, save_predictions, batch_size, device, novel_shift)
+    of_detector = (checkpoint, images, save_predictions, batch_size, device, precision, novel_shift)
     checks.refuse_mixed(predictions, of_detector, (image_sizes, seen_classes))
     checks.refuse_unused(group_of_weight, metric, seed, bootstrap)
     checks.refuse_shift_alone(novel_shift, joint)
@@ -106,6 +108,7 @@ def evaluate(
                 novel_shift=novel_shift or 0.0,
                 device=device or "auto",
                 batch_size=batch_size or 4,
+                precision=precision or "float32",
                 predictions=save_predictions,
                 on_progress=bar.update,
             )

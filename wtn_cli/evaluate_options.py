@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.config import Metric
+from pipelines.config import Metric, Precision
 
 TRUTH = "The ground truth"
 DETECTOR = "A detector"
@@ -55,6 +55,14 @@ Images = Annotated[
 ]
 BatchSize = Annotated[
     int | None, typer.Option(min=1, rich_help_panel=DETECTOR, help="Images a pass (4).")
+]
+PrecisionName = Annotated[
+    Precision | None,
+    typer.Option(
+        "--precision",
+        rich_help_panel=DETECTOR,
+        help="Of convolutions and matrix products (float32).",
+    ),
 ]
 Device = Annotated[
     str | None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.errors import ConfigError, DatasetError
 from wtn_cli import console
-from wtn_cli.options import AsJson, BatchSize, Checkpoint, Classes, Device, Head
+from wtn_cli.options import AsJson, BatchSize, Checkpoint, Classes, Device, Head, PrecisionName
 from wtn_cli.predict_options import (
     AllLabels,
     Coco,
@@ -47,6 +47,7 @@ def predict(
     coco_annotations: CocoAnnotations = None,
     on_error: WhatOnError = OnError.STOP,
     device: Device = "auto",
+    precision: PrecisionName = "float32",
     batch_size: BatchSize = 4,
     as_json: AsJson = False,
 ) -> None:
@@ -76,6 +77,7 @@ def predict(
         top_k=top_k,
         novel_shift=novel_shift,
         device=device,
+        precision=precision,
     )
 
     def written() -> Iterator["Written"]:

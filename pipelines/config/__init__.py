@@ -4,7 +4,7 @@ Where the paper and its official release differ, the default follows the release
 experiment/e2e_faster_rcnn_R_50_FPN_1x.yaml), because it is what produced the paper's numbers.
 """
 
-from pipelines.config.base import Metric
+from pipelines.config.base import Metric, Precision
 from pipelines.config.data import BoxPolicy, DataSettings, Sampler
 from pipelines.config.detector import BackboneName, BackboneSettings, DetectorSettings
 from pipelines.config.head import (
@@ -38,6 +38,7 @@ __all__ = [
     "Metric",
     "NeighborSettings",
     "OptimizerSettings",
+    "Precision",
     "RowSpaceName",
     "Sampler",
     "ScheduleSettings",

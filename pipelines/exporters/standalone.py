@@ -29,7 +29,7 @@ from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
 from torchvision.ops.boxes import clip_boxes_to_image
 
 from pipelines.models.box_head import NormalizedMLPHead
-from pipelines.models.postprocess import select_detections
+from pipelines.models.postprocess import Selection, select_detections
 from pipelines.models.tiny import TinyConvNet
 
 
@@ -108,19 +108,14 @@ class SigmoidRoIHeads(RoIHeads):  # type: ignore[misc]  # torchvision is untyped
             proposals: ``[P, 4]`` of each image.
             image_shapes: Height and width of each resized image.
         """
+        chosen = Selection(self.score_thresh, self.nms_thresh, self.detections_per_img)
         counts = [len(boxes) for boxes in proposals]
         decoded = self.box_coder.decode(box_regression, proposals).reshape(-1, 4)
         found = [
-            select_detections(
-                clip_boxes_to_image(boxes, shape),
-                scores,
-                score_threshold=self.score_thresh,
-                nms_iou=self.nms_thresh,
-                limit=self.detections_per_img,
-            )
-            for boxes, scores, shape in zip(
+            select_detections(clip_boxes_to_image(boxes, shape), logits, chosen)
+            for boxes, logits, shape in zip(
                 torch.split(decoded, counts),
-                torch.split(class_logits.sigmoid(), counts),
+                torch.split(class_logits, counts),
                 image_shapes,
                 strict=True,
             )

@@ -31,6 +31,17 @@ class _Body(NamedTuple):
     prefix: str = ""
 
 
+class Float32Pyramid(BackboneWithFPN):  # type: ignore[misc]  # torchvision is untyped
+    """Torchvision's feature pyramid, in float32 also under autocast.
+
+    Torchvision makes anchors in the type of the features, and bfloat16 has no 1001.
+    """
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Return the pyramid's levels by name, each ``[B, channels, H, W]``."""
+        return {name: level.float() for name, level in super().forward(x).items()}
+
+
 def build_backbone(
     settings: BackboneSettings, state_dict: Mapping[str, Tensor] | None = None
 ) -> BackboneWithFPN:
@@ -51,7 +62,7 @@ def build_backbone(
     for name in (name for stage in frozen for name in stage):
         _freeze(body.network, name)
     outputs = {stage[-1]: str(level) for level, stage in enumerate(body.stages[1:])}
-    return BackboneWithFPN(
+    return Float32Pyramid(
         body.network, outputs, list(body.channels), out_channels=settings.fpn_channels
     )
 

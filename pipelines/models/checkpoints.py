@@ -18,7 +18,7 @@ from pipelines.models.state_names import BOX_LAYER, CLASS_HEAD
 from pipelines.provenance import sha256
 from pipelines.vocabulary import Vocabulary
 
-_NO_TABLES = LabelTables(*(torch.empty(0) for _ in LabelTables._fields))  # only training needs them
+NO_TABLES = LabelTables(*(torch.empty(0) for _ in LabelTables._fields))  # only training needs them
 
 
 def class_row_source(rows: Tensor, classifier: Vocabulary, detection: Vocabulary) -> ClassRowSource:
@@ -109,7 +109,7 @@ def plain_detector(
         architecture.backbone,
         architecture.detector,
         FixedHead(head.weight, head.bias, head.projection),
-        _NO_TABLES,
+        NO_TABLES,
         normalize_features=architecture.normalizes_features,
     )
     kept = {n: t for n, t in state.items() if not n.startswith((CLASS_HEAD, BOX_LAYER))}

@@ -47,6 +47,15 @@ def build_detector(
     return GeneralizedRCNN(body, rpn, roi_heads, transform)
 
 
+class Float32RPNHead(RPNHead):  # type: ignore[misc]  # torchvision is untyped
+    """Torchvision's RPN head; what it returns is decoded in float32, also under autocast."""
+
+    def forward(self, x: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Return objectness and box deltas of each pyramid level."""
+        objectness, deltas = super().forward(x)
+        return [level.float() for level in objectness], [level.float() for level in deltas]
+
+
 def _build_rpn(body: BackboneWithFPN, settings: DetectorSettings) -> RegionProposalNetwork:
     """Return the RPN with the release's numbers.
 
@@ -57,7 +66,7 @@ def _build_rpn(body: BackboneWithFPN, settings: DetectorSettings) -> RegionPropo
     kept = {"training": settings.proposals_train, "testing": settings.proposals_test}
     return RegionProposalNetwork(
         anchors,
-        RPNHead(body.out_channels, anchors.num_anchors_per_location()[0]),
+        Float32RPNHead(body.out_channels, anchors.num_anchors_per_location()[0]),
         fg_iou_thresh=0.7,
         bg_iou_thresh=0.3,
         batch_size_per_image=256,

@@ -4,6 +4,7 @@ Shapes: H and W of an image in pixels, n detections of an image.
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
+from pipelines.config import Precision
 from pipelines.errors import DatasetError
 from pipelines.models.postprocess import Detections
 
@@ -35,6 +37,8 @@ def detect(
     images: Iterable[tuple[str, Tensor]],
     device: torch.device,
     batch_size: int,
+    *,
+    precision: Precision = "float32",
 ) -> Iterator[ImageDetections]:
     """Detect in every image, keeping their order.
 
@@ -43,6 +47,7 @@ def detect(
         images: Pairs of an id and a uint8 RGB image ``[3, H, W]``.
         device: Where the model is.
         batch_size: Images a pass.
+        precision: Of convolutions and matrix products; boxes are decoded and compared in float32.
 
     Raises:
         DatasetError: If an image is too thin to be resized.
@@ -51,10 +56,18 @@ def detect(
     while batch := list(islice(remaining, batch_size)):
         for image_id, image in batch:
             _refuse_thin(image_id, image, model.transform.max_size)
-        outputs = model([image.to(device).float() / 255 for _, image in batch])
+        with in_precision(precision, device):
+            outputs = model([image.to(device).float() / 255 for _, image in batch])
         for (image_id, image), output in zip(batch, outputs, strict=True):
             parts = (output[name].cpu() for name in ("boxes", "scores", "labels"))
             yield ImageDetections(image_id, (image.shape[1], image.shape[2]), Detections(*parts))
+
+
+def in_precision(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
+    """Return the context in which a model computes with a precision."""
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=getattr(torch, precision))
 
 
 def _refuse_thin(image_id: str, image: Tensor, max_size: int) -> None:

@@ -28,18 +28,13 @@ class ReportRules:
     top_k: int | None = None
 
     def set_up(self, model: GeneralizedRCNN) -> None:
-        """Let the detector find what these rules need, and little more."""
+        """Let the detector find what these rules need, and no more."""
         heads = model.roi_heads
-        heads.score_thresh = float(self.thresholds.min())
+        heads.score_thresh = self.thresholds
         heads.detections_per_img = max(heads.detections_per_img, self.top_k or 0)
 
     def select(self, found: Detections) -> Detections:
         """Return the detections to report, by descending score."""
-        found = _where(found, found.scores > self.thresholds[found.classes])
         if not self.all_labels:
             found = best_labels(found, SAME_OBJECT)
         return Detections(*(part[: self.top_k] for part in found))
-
-
-def _where(found: Detections, kept: Tensor) -> Detections:
-    return Detections(*(part[kept] for part in found))

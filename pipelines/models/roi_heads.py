@@ -11,14 +11,15 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.boxes import clip_boxes_to_image
 
 from pipelines.config import DetectorSettings
-from pipelines.models.heads import ClassWeightHead, FixedHead
+from pipelines.models.heads import ClassRows, ClassWeightHead, FixedHead, projected
 from pipelines.models.losses import LabelTables, box_loss
-from pipelines.models.postprocess import Detections, select_detections
+from pipelines.models.postprocess import Detections, Selection, detect_in_blocks, solid_rows
 
 BOX_CODER_WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # Girshick et al.; torchvision's and the release's
 ROI_IOU = 0.5  # a RoI is foreground from this overlap on, background below it (release)
@@ -48,10 +49,12 @@ class SigmoidRoIHeads(RoIHeads):  # type: ignore[misc]  # torchvision is untyped
         settings: Sampling and post-processing numbers.
 
     Attributes:
+        score_thresh: What a score must exceed: one number, or one for each class ``[K]``.
         rivals: Sets of class rows; the classes of a set compete for the places of an image, and
             each set has its own places. None lets all classes compete.
     """
 
+    score_thresh: float | Tensor
     rivals: Sequence[Tensor] | None = None
 
     def __init__(
@@ -99,12 +102,13 @@ class SigmoidRoIHeads(RoIHeads):  # type: ignore[misc]  # torchvision is untyped
         if self.training:
             return [], self._losses(features, proposals, image_shapes, targets)
         rois = self.roi_features(features, proposals, image_shapes)
-        scores = self.class_head(rois.x).sigmoid()  # [M, K]
+        rows = self.class_head.detection_rows()
+        x = projected(rois.x, self.class_head.projection)
         counts = [len(p) for p in proposals]
         found = [
-            self._select(*image)
-            for image in zip(
-                torch.split(rois.boxes, counts), torch.split(scores, counts), strict=True
+            self._select(boxes, features_of_image, rows)
+            for boxes, features_of_image in zip(
+                torch.split(rois.boxes, counts), torch.split(x, counts), strict=True
             )
         ]
         return [{"boxes": d.boxes, "scores": d.scores, "labels": d.classes} for d in found], {}
@@ -117,7 +121,8 @@ class SigmoidRoIHeads(RoIHeads):  # type: ignore[misc]  # torchvision is untyped
     ) -> RoIFeatures:
         """Pool the proposals and refine their boxes, all that does not depend on the classes."""
         x = self.box_head(self.box_roi_pool(features, proposals, image_shapes))
-        boxes = self.box_coder.decode(self.bbox_pred(x), proposals).reshape(-1, 4)  # [M, 4]
+        deltas = self.bbox_pred(x).float()  # autocast may have rounded them
+        boxes = self.box_coder.decode(deltas, proposals).reshape(-1, 4)  # [M, 4]
         counts = [len(p) for p in proposals]
         clipped = [
             clip_boxes_to_image(part, shape)
@@ -142,26 +147,47 @@ class SigmoidRoIHeads(RoIHeads):  # type: ignore[misc]  # torchvision is untyped
             "loss_box_reg": box_loss(self.bbox_pred(x), all_labels, torch.cat(regression_targets)),
         }
 
-    def _select(self, boxes: Tensor, scores: Tensor) -> Detections:
-        """Return an image's detections; its boxes are shared by all sets of rivals."""
+    def _select(self, boxes: Tensor, x: Tensor, rows: ClassRows) -> Detections:
+        """Return an image's detections; its boxes are shared by all sets of rivals.
+
+        Args:
+            boxes: ``[n, 4]`` of the image's RoIs.
+            x: ``[n, R]``, or ``[n, P]`` if the head projects its features.
+            rows: Of the K classes.
+        """
+        solid = solid_rows(boxes)
+        if len(solid) < len(boxes):
+            boxes, x = boxes[solid], x[solid]
         if self.rivals is None:
-            return self._best(boxes, scores)
-        parts = [self._best(boxes, scores[:, rows.to(scores.device)]) for rows in self.rivals]
-        classes = [
-            rows.to(scores.device)[part.classes]
-            for rows, part in zip(self.rivals, parts, strict=True)
-        ]
+            return self._best(boxes, x, rows, None)
+        sets = [members.to(boxes.device) for members in self.rivals]
+        parts = [self._best(boxes, x, rows, members) for members in sets]
+        classes = [members[part.classes] for members, part in zip(sets, parts, strict=True)]
         return Detections(
             torch.cat([part.boxes for part in parts]),
             torch.cat([part.scores for part in parts]),
             torch.cat(classes),
         )
 
-    def _best(self, boxes: Tensor, scores: Tensor) -> Detections:
-        return select_detections(
-            boxes,
-            scores,
-            score_threshold=self.score_thresh,
-            nms_iou=self.nms_thresh,
-            limit=self.detections_per_img,
-        )
+    def _best(
+        self, boxes: Tensor, x: Tensor, rows: ClassRows, members: Tensor | None
+    ) -> Detections:
+        """Return the best detections of all classes, or of the ``members`` among them."""
+
+        def logits_of(places: slice) -> Tensor:
+            return class_logits(x, rows, places if members is None else members[places])
+
+        thresholds = self.score_thresh
+        if members is not None and isinstance(thresholds, Tensor):
+            thresholds = thresholds.to(members.device)[members]
+        count = len(rows.bias if members is None else members)
+        chosen = Selection(thresholds, self.nms_thresh, self.detections_per_img)
+        return detect_in_blocks(boxes, logits_of, count, chosen)
+
+
+def class_logits(x: Tensor, rows: ClassRows, places: slice | Tensor) -> Tensor:
+    """Return the float32 logits ``[b, n]`` of some rows, for features ``[n, R]``.
+
+    The bias is added in float32: in half precision alone it would be off by 0.03.
+    """
+    return F.linear(rows.weight[places], x).float().add_(rows.bias[places].unsqueeze(1))

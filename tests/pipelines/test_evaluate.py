@@ -144,6 +144,23 @@ def test_a_joint_evaluation_is_that_of_its_predictions(
     assert repr(detected.metrics) == repr(plain.metrics)
 
 
+def test_precision_changes_scores_a_little(
+    world: SimpleNamespace, artifacts: SimpleNamespace, tmp_path: Path
+) -> None:
+    """Half precision reaches the detector, and its best score stays within 0.01."""
+    best = []
+    for precision in ("float32", "bfloat16"):
+        saved = tmp_path / f"{precision}.csv"
+        evaluate_detector(
+            artifacts.checkpoint, artifacts.head, [world.images], GroundTruthFiles(world.boxes),
+            precision=precision, predictions=saved,
+        )  # fmt: skip
+        best.append(max(float(line.split(",")[2]) for line in saved.read_text().split()[1:]))
+
+    assert best[0] != best[1]
+    assert best[0] == pytest.approx(best[1], abs=0.01)
+
+
 def test_recall_beyond_the_limit_is_that_of_more_detections(
     world: SimpleNamespace, artifacts: SimpleNamespace, tmp_path: Path
 ) -> None:

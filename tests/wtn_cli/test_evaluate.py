@@ -144,6 +144,7 @@ def test_the_seed_decides_the_samples(wtn: Wtn, files: tuple[object, ...]) -> No
     (("--bootstrap", "1"), "Draw at least 2"),
     (("--seed", "0"), "--seed needs --bootstrap"),
     (("--device", "cpu"), "--predictions takes the place of --checkpoint"),
+    (("--precision", "bfloat16"), "--predictions takes the place of --checkpoint"),
     (("--batch-size", "4"), "--predictions takes the place of --checkpoint"),
     (("--metric", "aewtn-release", "--group-of-weight", "1"), "--group-of-weight is for"),
     (("--joint",), "Give --max-detections 100"),

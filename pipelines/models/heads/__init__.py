@@ -7,6 +7,7 @@ from pipelines.models.heads.base import (
     ClassWeightHead,
     FixedHead,
     prior_bias,
+    projected,
 )
 from pipelines.models.heads.cosine import CosineHead
 from pipelines.models.heads.linear import LinearHead
@@ -26,6 +27,7 @@ __all__ = [
     "ZSDHead",
     "build_head",
     "prior_bias",
+    "projected",
 ]
 
 

@@ -136,16 +136,23 @@ class FixedHead(nn.Module):
         self.register_buffer("bias", bias)
         self.register_buffer("projection", projection)
 
+    def detection_rows(self) -> ClassRows:
+        """Return the rows ``[K, R]``."""
+        return ClassRows(self.weight, self.bias)
+
     def forward(self, x: Tensor) -> Tensor:
         """Score RoI features ``[M, R]``; the logits are ``[M, K]``."""
-        return score(x, ClassRows(self.weight, self.bias), self.projection)
+        return score(x, self.detection_rows(), self.projection)
 
 
 def score(x: Tensor, rows: ClassRows, projection: Tensor | None = None) -> Tensor:
     """Return the logits ``[M, K]`` of features ``[M, R]``."""
-    if projection is not None:
-        x = F.normalize(F.linear(x, projection), dim=1)
-    return F.linear(x, rows.weight, rows.bias)
+    return F.linear(projected(x, projection), rows.weight, rows.bias)
+
+
+def projected(x: Tensor, projection: Tensor | None) -> Tensor:
+    """Return what meets the rows: the features ``[M, R]``, or ``[M, P]`` of length 1."""
+    return x if projection is None else F.normalize(F.linear(x, projection), dim=1)
 
 
 def prior_bias(prior: float) -> float:

@@ -7,8 +7,9 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from pipelines.config import BackboneSettings, DetectorSettings, HeadSettings
 from pipelines.models.detection import build_detector
-from pipelines.models.heads import ClassRowSource, build_head
+from pipelines.models.heads import ClassRows, ClassRowSource, FixedHead, build_head
 from pipelines.models.losses import label_tables
+from pipelines.models.roi_heads import class_logits
 from pipelines.vocabulary import ClassHierarchy, Vocabulary
 
 IDS = ("a", "b", "c")
@@ -120,3 +121,47 @@ def test_rivals_compete_among_themselves(detector: GeneralizedRCNN) -> None:
     best = apart["scores"].topk(2)
     torch.testing.assert_close(best.values, together["scores"])
     torch.testing.assert_close(apart["boxes"][best.indices], together["boxes"])
+
+
+def test_a_threshold_for_each_class_also_holds_among_rivals(detector: GeneralizedRCNN) -> None:
+    """Class 1 is never sure enough; the others are found as before."""
+    image = [torch.rand(3, 64, 64)]
+    heads = detector.eval().roi_heads
+    heads.detections_per_img = 60
+    with torch.inference_mode():
+        before = detector(image)[0]
+        heads.score_thresh = torch.tensor([0.0, 1.0, 0.0])
+        found = detector(image)[0]
+        heads.rivals = [torch.tensor([1, 2]), torch.tensor([0])]
+        apart = detector(image)[0]
+
+    assert set(before["labels"].tolist()) == {0, 1, 2}
+    assert set(found["labels"].tolist()) == {0, 2}
+    assert set(apart["labels"].tolist()) == {0, 2}
+
+
+@pytest.mark.parametrize("width", [32, 5])
+def test_detections_score_as_the_head_scores(detector: GeneralizedRCNN, width: int) -> None:
+    """With and without a projection, the best score is that of all features in one product."""
+    projection = None if width == 32 else torch.randn(width, 32)
+    head = FixedHead(torch.randn(700, width), torch.full((700,), -5.0), projection)
+    heads = detector.eval().roi_heads
+    heads.class_head = head
+    seen = []
+    heads.box_head.register_forward_hook(lambda module, given, x: seen.append(x))
+    with torch.inference_mode():
+        (found,) = detector([torch.rand(3, 64, 64)])
+
+    scores = head(seen[0]).sigmoid()
+    torch.testing.assert_close(found["scores"][0], scores.max())
+    assert found["labels"][0] == scores.amax(0).argmax()
+
+
+def test_the_bias_is_not_rounded_to_half_precision() -> None:
+    """-8.6 in bfloat16 would be -8.625."""
+    rows = ClassRows(torch.eye(2), torch.tensor([-8.6, 1.0]))
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = class_logits(torch.tensor([[0.5, 0.25]]), rows, slice(0, 2))
+
+    torch.testing.assert_close(logits, torch.tensor([[-8.1], [1.25]]))
