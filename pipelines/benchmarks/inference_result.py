@@ -59,10 +59,10 @@ class InferenceBenchmark:
         postprocess: Both ways to post-process the same logits.
         peak_memory_bytes: Most memory of a process that detects, ours and torchvision's; on a GPU
             what torch allocates there.
-        end_to_end_ratio: Our time over that with the fewest classes, from medians of the stages.
-            All but the last do the same whatever the classes, so all passes tell their time: what
-            else the machine does then weighs on both sides of the ratio alike.
-        pass_ratio: The same from whole passes: the median over the rounds of each round's ratio.
+        end_to_end_ratio: Our time over that with the fewest classes: the median over the rounds of
+            each round's ratio of whole passes.
+        stage_ratio: The same from medians of the stages. All but the last do the same whatever the
+            classes, so all passes tell their time: it scatters less on a busy machine.
         postprocess_speedup: Torchvision's time over ours.
         peak_memory_ratio: Our memory over that with the fewest classes.
         skipped: Why torchvision was not measured.
@@ -78,7 +78,7 @@ class InferenceBenchmark:
     postprocess: Mapping[int, PostprocessCost]
     peak_memory_bytes: Mapping[str, Mapping[int, int]]
     end_to_end_ratio: Mapping[int, float]
-    pass_ratio: Mapping[int, float]
+    stage_ratio: Mapping[int, float]
     postprocess_speedup: Mapping[int, float]
     peak_memory_ratio: Mapping[int, float]
     skipped: Mapping[int, str]
@@ -103,7 +103,10 @@ def summarize(
         skipped: Why some were not measured.
     """
     fewest = min(peaks)
-    end_to_end = _end_to_end(rounds)
+    end_to_end = {
+        k: statistics.median(sum(one[k].values()) / sum(one[fewest].values()) for one in rounds)
+        for k in peaks
+    }
     postprocess = {k: _postprocess(cost) for k, cost in stock.items()}
     speedup = {k: cost.torchvision / cost.ours for k, cost in postprocess.items()}
     memory = {k: peak / peaks[fewest] for k, peak in peaks.items()}
@@ -120,10 +123,7 @@ def summarize(
             "torchvision": {k: cost.peak_bytes for k, cost in stock.items()},
         },
         end_to_end_ratio=end_to_end,
-        pass_ratio={
-            k: statistics.median(sum(one[k].values()) / sum(one[fewest].values()) for one in rounds)
-            for k in peaks
-        },
+        stage_ratio=_stage_ratio(rounds),
         postprocess_speedup=speedup,
         peak_memory_ratio=memory,
         skipped=skipped,
@@ -132,7 +132,7 @@ def summarize(
     )
 
 
-def _end_to_end(rounds: Sequence[Mapping[int, Stages]]) -> dict[int, float]:
+def _stage_ratio(rounds: Sequence[Mapping[int, Stages]]) -> dict[int, float]:
     *shared, own = STAGES
     passes = [stages for one in rounds for stages in one.values()]
     before = sum(statistics.median(stages[name] for stages in passes) for name in shared)
