@@ -14,7 +14,9 @@ from typing import cast
 from torch import Tensor
 
 from pipelines.artifacts import DetectorCheckpoint
+from pipelines.data.image_listing import SUFFIXES
 from pipelines.data.images import ImageStore, open_images
+from pipelines.data.pictures import read_file
 from pipelines.errors import ConfigError, RunError
 from pipelines.exporters.base import Agreement, Exporter, PlainDetector
 from pipelines.exporters.formats import APPROXIMATE_SOFTMAX, FORMATS, Format, FormatName
@@ -72,8 +74,8 @@ def export_detector(
         output: A file or a folder, as the form is.
         form: See :data:`pipelines.exporters.formats.FORMATS`.
         head: Exported from the checkpoint; None computes that of all classes of its classifier.
-        images: Folders and archives of images to compare on; by default those of training.
-        count: How many of them, the first by id.
+        images: Pictures, folders and archives to compare on; by default those of training.
+        count: How many of them: pictures first, then the first by id.
         overwrite: Replace what is there.
         approximate_softmax: For stock torchvision, which has no sigmoid.
         on_step: Called with what begins.
@@ -122,9 +124,15 @@ def _format(form: FormatName, approximate_softmax: bool) -> Format:
 
 
 def _images(sources: Sequence[Path], checkpoint: Path, count: int) -> dict[str, Tensor]:
-    """Return the first images by the name of their file."""
-    store = open_images(*sources) if sources else _training_images(checkpoint)
-    return {store.where(name): store.read(name) for name in islice(store.ids, count)}
+    """Return the first images by the name of their file: pictures named, then those in stores."""
+    files = [path for path in sources if path.suffix.lower() in SUFFIXES and path.is_file()]
+    pictures = {str(file): read_file(file) for file in files[:count]}
+    stores = [path for path in sources if path not in files]
+    if stores or not sources:
+        store = open_images(*stores) if stores else _training_images(checkpoint)
+        names = islice(store.ids, count - len(pictures))
+        pictures |= {store.where(name): store.read(name) for name in names}
+    return pictures
 
 
 def _training_images(checkpoint: Path) -> ImageStore:

@@ -29,7 +29,12 @@ Checkpoint = Annotated[
         help="A detector made by wtn train, or a folder made by wtn export --format directory.",
     ),
 ]
-Form = Annotated[FormatName, typer.Option("--format", "-f", help="See --list-formats.")]
+Form = Annotated[
+    FormatName,
+    typer.Option(
+        "--format", "-f", metavar="FORMAT", help=f"{', '.join(FORMATS)}; see --list-formats."
+    ),
+]
 Output = Annotated[
     Path | None,
     typer.Option(
@@ -42,7 +47,7 @@ Output = Annotated[
 Images = Annotated[
     list[Path] | None,
     typer.Option(
-        help="Folder or archive of images that the export is compared on; may be given again.",
+        help="Picture, folder or archive that the export is compared on; may be given again.",
         show_default="those of training",
     ),
 ]
@@ -125,7 +130,7 @@ def _show(report: "ExportDetectorReport") -> None:
     if found.deflation:
         console.say("\nWhat the softmax makes of the highest score of a RoI:")
         rows = [
-            (f"{d.at_least:g} to {d.below:g}", str(d.count), f"{d.sigmoid:.3f}", f"{d.softmax:.3f}")
+            (f"{d.at_least:g} to {d.below:g}", str(d.count), f"{d.sigmoid:.2g}", f"{d.softmax:.2g}")
             for d in found.deflation
         ]
         console.show_table(("sigmoid", "RoIs", "mean sigmoid", "mean softmax"), rows)

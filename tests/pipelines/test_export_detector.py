@@ -31,6 +31,24 @@ def test_checked_on_the_images_of_training(artifacts: SimpleNamespace, tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_pictures_come_before_those_in_folders(
+    artifacts: SimpleNamespace, world: SimpleNamespace, tmp_path: Path
+) -> None:
+    """A picture can be named by itself, and the rest comes from what else is named."""
+    picture = sorted(world.images.iterdir())[3]
+
+    report = export_detector(
+        artifacts.checkpoint,
+        tmp_path / "out",
+        "directory",
+        images=[world.images_zip, picture],
+        count=3,
+    )
+
+    assert report.images[0] == str(picture)
+    assert [Path(name).stem for name in report.images] == ["img3", "img0", "img1"]
+
+
 def test_a_folder_can_be_exported_again(
     artifacts: SimpleNamespace, world: SimpleNamespace, tmp_path: Path
 ) -> None:
