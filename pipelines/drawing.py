@@ -11,6 +11,7 @@ from torch import Tensor
 
 COLOURS = {"seen": "#1f5fd0", "novel": "#d0271f", "other": "#1b8a4a"}
 SHORT_SIDE = 512  # a smaller picture is enlarged, so that its captions can be read
+LONGEST_SIDE = 4096  # to which a thin one is enlarged at most
 CROWDED_SHORT_SIDE = 1024  # the same where there are many of them
 CROWD = 30  # boxes
 
@@ -50,7 +51,7 @@ def draw_boxes(image: Tensor, boxes: Sequence[LabelledBox]) -> Image.Image:
     picture = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
     is_crowded = len(boxes) >= CROWD
     least = CROWDED_SHORT_SIDE if is_crowded else SHORT_SIDE
-    scale = max(1.0, least / min(picture.size))
+    scale = max(1.0, min(least / min(picture.size), LONGEST_SIDE / max(picture.size)))
     if scale > 1:
         size = (round(picture.width * scale), round(picture.height * scale))
         picture = picture.resize(size, Image.Resampling.BICUBIC)
@@ -60,7 +61,7 @@ def draw_boxes(image: Tensor, boxes: Sequence[LabelledBox]) -> Image.Image:
     corners = [_corners(labelled, scale) for labelled in boxes]
     for labelled, box in zip(reversed(boxes), reversed(corners), strict=True):
         _outline(canvas, box, COLOURS[labelled.group], unit)
-    font = ImageFont.load_default(size=short_side // (64 if is_crowded else 36))
+    font = ImageFont.load_default(size=max(8, short_side // (64 if is_crowded else 36)))
     taken = np.empty((0, 4))
     for labelled, box in zip(boxes, corners, strict=True):
         place = _free_place(

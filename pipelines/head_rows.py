@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pipelines.config import HeadPrecision
-from pipelines.errors import ArtifactError, ConfigError
+from pipelines.errors import ArtifactError, ConfigError, RunError
 from pipelines.quantization import QuantizedRows, quantize_rows
 from pipelines.storage import expect_shape, required_tensor
 
@@ -25,7 +25,13 @@ def encode_rows(weight: Tensor, precision: HeadPrecision) -> dict[str, Tensor]:
 
     Raises:
         ConfigError: If a number is too large for float16.
+        RunError: If a number is not finite.
     """
+    if not bool(weight.isfinite().all()):
+        raise RunError(
+            "a row of the head holds a number that is not finite",
+            mend="The training diverged; train again with a lower learning rate.",
+        )
     if precision == "int8":
         rows = quantize_rows(weight)
         return {WEIGHT: rows.codes, SCALE: rows.scale}

@@ -21,7 +21,7 @@ from pipelines.data.image_inputs import OnError, find_images, stop
 from pipelines.data.image_prediction import Detection, Prediction
 from pipelines.data.pictures import Picture, ReadPicture, read_file, read_picture
 from pipelines.devices import resolve_device
-from pipelines.errors import DatasetError
+from pipelines.errors import ConfigError, DatasetError
 from pipelines.models.calibration import shift_novel
 from pipelines.models.checkpoints import load_detector
 from pipelines.models.inference import ImageDetections, detect
@@ -88,6 +88,7 @@ class Detector:
         Raises:
             WTNError: For inputs that are bad or do not belong together.
         """
+        _refuse_settings(score_threshold, top_k)
         target = resolve_device(device)
         checkpoint, head = Path(checkpoint), None if head is None else Path(head)
         full = shift_novel(load_head(checkpoint, head), novel_shift)
@@ -175,3 +176,10 @@ class Detector:
         file, (height, width) = picture.image, detections.size
         pixels = (lambda: picture.pixels) if file is None else partial(read_file, file)
         return Prediction(file, width, height, objects, pixels)
+
+
+def _refuse_settings(score_threshold: float, top_k: int | None) -> None:
+    if not 0 <= score_threshold <= 1:
+        raise ConfigError(f"a score threshold of {score_threshold} is not between 0 and 1")
+    if top_k is not None and top_k < 1:
+        raise ConfigError(f"top_k is {top_k}, and at least 1 makes sense")

@@ -4,6 +4,7 @@ Torch is imported where there are tensors, and not before: preparing a dataset t
 takes seconds and half a gigabyte.
 """
 
+import errno
 import json
 import os
 import tempfile
@@ -98,11 +99,24 @@ def write_artifact(
     provenance: Provenance,
 ) -> None:
     """Write tensors with a header of JSON values, atomically."""
+    with atomic_path(path) as temporary:
+        save_tensors(temporary, tensors, header_metadata(format_name, header, provenance))
+
+
+def save_tensors(path: Path, tensors: "Mapping[str, Tensor]", metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file, readable by those whom the umask lets.
+
+    Raises:
+        OSError: If the disk is full or fails.
+    """
     from safetensors.torch import save_file
 
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with atomic_path(path) as temporary:
-        save_file(kept, temporary, header_metadata(format_name, header, provenance))
+    try:
+        save_file(kept, path, dict(metadata))
+    except SafetensorError as error:
+        raise OSError(errno.EIO, str(error), str(path)) from error
+    path.chmod(0o666 & ~_umask())
 
 
 def header_metadata(

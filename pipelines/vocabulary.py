@@ -14,6 +14,8 @@ from typing import Any
 
 from pipelines.errors import DatasetError, MismatchError, did_you_mean, unreadable
 
+CLASS_GROUPS = ("seen", "other", "novel")  # see ClassPartition
+
 
 @dataclass(frozen=True)
 class Vocabulary:

@@ -52,8 +52,12 @@ def note(message: str) -> None:
 
 
 def say(message: str) -> None:
-    """Print one line to stdout, as it is."""
-    out().print(_printable(message), markup=False, soft_wrap=True)
+    """Print one line to stdout, as it is.
+
+    Not through a console of Rich: that would go round a progress bar on the same terminal, and the
+    bar would erase the line.
+    """
+    emit_line(_printable(message))
 
 
 def emit_json(value: object) -> None:

@@ -115,13 +115,15 @@ def export(
 
 def _show(report: "ExportDetectorReport") -> None:
     found = report.agreement
+    compared = "softmax scores" if found.deflation else "scores"
+    images = len(report.images) - found.left_out
     groups = ", ".join(f"{count} {group}" for group, count in report.groups.items())
     facts = {
         "format": f"{report.format} ({report.exactness})",
         "classes": f"{report.classes} ({groups})",
         "size": f"{report.bytes / 1e6:.1f} MB",
-        "checked on": f"{found.count} {found.compared} in {len(report.images)} images",
-        "scores differ by": f"at most {found.scores:.2g}",
+        "checked on": f"{found.count} {found.compared} in {images} images",
+        f"{compared} differ by": f"at most {found.scores:.2g}",
         "boxes differ by": f"at most {found.boxes:.2g} pixels",
     }
     if found.unmatched:

@@ -160,8 +160,12 @@ def _show_text(written: Iterator["Written"], threshold: float | None) -> None:
     for one in written:
         drawn = f" -> {one.picture}" if one.picture else ""
         found = one.prediction
-        console.say(f"{found.image}: {len(found.detections)} objects{above}{drawn}")
+        console.say(f"{found.image}: {_count(len(found.detections))}{above}{drawn}")
         for detection in found.detections:
             box = ", ".join(f"{coordinate:.0f}" for coordinate in detection.box)
             label = f"{detection.name} ({detection.group})"
             console.say(f"  {detection.score:.3f}  {label}  [{box}]")
+
+
+def _count(objects: int) -> str:
+    return "1 object" if objects == 1 else f"{objects} objects"

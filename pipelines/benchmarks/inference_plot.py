@@ -45,7 +45,7 @@ def plot_inference(result: InferenceBenchmark, path: Path) -> None:
         seconds.legend(fontsize="small")
         for axes in (seconds, postprocess):
             _make_logarithmic(axes)
-        memory.set_ylim(bottom=0)
+        memory.set_ylim(0, 1.1 * memory.get_ylim()[1])
 
 
 def _draw(axes: "Axes", title: str, lines: Mapping[str, Mapping[int, float]]) -> None:

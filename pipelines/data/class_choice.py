@@ -5,10 +5,10 @@ from pathlib import Path
 
 from pipelines.data.class_files import read_subset
 from pipelines.errors import ConfigError, MismatchError, did_you_mean
-from pipelines.vocabulary import Vocabulary
+from pipelines.vocabulary import CLASS_GROUPS, Vocabulary
 
 GROUPS = {
-    "all": ("seen", "other", "novel"),
+    "all": CLASS_GROUPS,
     "seen": ("seen",),
     "novel": ("novel",),
     "other": ("other",),

@@ -72,7 +72,7 @@ def decode(content: bytes, where: str | Path, *, upright: bool = False) -> "Tens
         raise DatasetError(
             f"the image does not decode ({_reason(error)})",
             where=where,
-            mend="Replace or remove the file.",
+            mend=f"Replace or remove the file. Read are {', '.join(_FORMATS)}.",
         ) from error
 
 

@@ -1,7 +1,8 @@
 """Write predictions while they come: drawn pictures, JSON lines, and COCO results."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +25,8 @@ class PredictionOutputs:
     """What is written besides what the caller shows.
 
     Args:
-        save: Folder for the drawn pictures, named ``<image>.png``.
+        save: Folder for the drawn pictures, named ``<image>.png``, in subfolders if images
+            of several folders have one name.
         jsonl: JSON lines, one image a line; a line is there as soon as its image is done.
         coco: COCO results; the file appears when all is done.
         coco_annotations: The instances file that has the numbers of images and categories; without
@@ -49,8 +51,7 @@ class PredictionOutputs:
         if self.coco_annotations is not None and self.coco is None:
             raise ConfigError("--coco-annotations needs --coco", mend="Name the results: --coco.")
         if self.save is not None:
-            _refuse_equal_names(files)
-            _refuse_overwriting(files, self.save)
+            _refuse_overwriting(_drawing_paths(files, self.save))
         outputs = [*([self.jsonl] if self.jsonl else []), *self._coco_files()]
         for output in outputs:
             refuse_to_replace(output, [*files, *inputs, self.coco_annotations])
@@ -75,10 +76,13 @@ class PredictionOutputs:
         """
         with ExitStack() as stack:
             add_results = self._open_coco(stack, files, classes)
+            paths = _drawing_paths(files, self.save) if self.save else {}
             write_line = stack.enter_context(_line_writer(self.jsonl)) if self.jsonl else _nowhere
 
             def write(prediction: Prediction) -> Written:
-                picture = _save_drawing(prediction, self.save) if self.save else None
+                picture = None
+                if self.save and prediction.image is not None:
+                    picture = _save_drawing(prediction, paths[prediction.image])
                 left_out = add_results(prediction)
                 written = Written(prediction, picture, left_out)
                 write_line(written.as_line())
@@ -159,35 +163,42 @@ def _write_whole(write: Callable[[bytes], int | None], content: bytes) -> None:
         content = content[write(content) or 0 :]
 
 
-def _refuse_equal_names(files: Sequence[Path]) -> None:
-    drawn: dict[str, Path] = {}
-    for file in files:
-        first = drawn.setdefault(file.stem, file)
+def _drawing_paths(files: Sequence[Path], folder: Path) -> dict[Path, Path]:
+    """Return where each picture is drawn: by its name, below its folder where names are not unique.
+
+    Raises:
+        ConfigError: If two of one folder would be drawn as one file.
+    """
+    paths = {file: folder / f"{file.stem}.png" for file in files}
+    if len(set(paths.values())) < len(paths):
+        parents = {file: file.resolve().parent for file in files}
+        above = os.path.commonpath(parents.values())
+        paths = {
+            file: folder / parents[file].relative_to(above) / f"{file.stem}.png" for file in files
+        }
+    drawn: dict[Path, Path] = {}
+    for file, path in paths.items():
+        first = drawn.setdefault(path, file)
         if first is not file:
             raise ConfigError(
-                f"{first} and {file} would both be drawn as {file.stem}.png",
+                f"{first} and {file} would both be drawn as {path}",
                 mend="Draw them into two folders.",
             )
+    return paths
 
 
-def _refuse_overwriting(files: Sequence[Path], save: Path) -> None:
-    originals = {file.resolve() for file in files}
-    for file in files:
-        if _drawing_path(file, save).resolve() in originals:
+def _refuse_overwriting(paths: Mapping[Path, Path]) -> None:
+    originals = {file.resolve() for file in paths}
+    for file, path in paths.items():
+        if path.resolve() in originals:
             raise ConfigError(
                 f"drawing {file} would overwrite a picture that was given",
-                where=_drawing_path(file, save),
+                where=path,
                 mend="Save the drawings in another folder.",
             )
 
 
-def _save_drawing(prediction: Prediction, folder: Path) -> Path:
-    assert prediction.image is not None
-    path = _drawing_path(prediction.image, folder)
+def _save_drawing(prediction: Prediction, path: Path) -> Path:
     with atomic_path(path) as temporary:
         prediction.draw().save(temporary, format="PNG")
     return path
-
-
-def _drawing_path(image: Path, folder: Path) -> Path:
-    return folder / f"{image.stem}.png"

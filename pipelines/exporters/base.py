@@ -75,6 +75,7 @@ class Agreement:
         boxes: Largest difference of a coordinate, in pixels of the resized image.
         unmatched: Detections of either that the other has not; near-ties in suppression make some.
         deflation: Of an approximate softmax, where the scores differ by design.
+        left_out: Images that the form does not serve.
     """
 
     compared: str
@@ -83,6 +84,7 @@ class Agreement:
     boxes: float
     unmatched: int = 0
     deflation: tuple["Deflation", ...] = ()
+    left_out: int = 0
 
 
 @dataclass(frozen=True)

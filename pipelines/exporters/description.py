@@ -7,6 +7,7 @@ from typing import Any
 
 from pipelines.artifacts import DetectionHead
 from pipelines.config import ArchitectureSettings
+from pipelines.errors import RunError
 from pipelines.exporters.base import PlainDetector
 from pipelines.exporters.graph import SIZE_DIVISOR
 
@@ -27,6 +28,18 @@ def classes_record(head: DetectionHead, *, softmax: bool = False) -> dict[str, A
     if softmax:
         return {"activation": "softmax", "background_index": 0, "classes": classes}
     return {"activation": "sigmoid", "background_index": None, "classes": classes}
+
+
+def expect_classes(
+    where: Path, found: object, head: DetectionHead, *, softmax: bool = False
+) -> None:
+    """Raise RunError unless a record that was read back is that of the head's classes."""
+    if found != classes_record(head, softmax=softmax):
+        raise RunError(
+            "the classes are not in it as they were written",
+            where=where,
+            mend="Check the disk, and export again.",
+        )
 
 
 def preprocessing_record(settings: ArchitectureSettings) -> dict[str, Any]:

@@ -53,8 +53,8 @@ def write(source: PlainDetector, folder: Path) -> None:
     Raises:
         MismatchError: If the backbone is no ResNet, or the features are normalised.
     """
-    depth = resnet_depth(source, FORM)
     refuse_normalized_features(source, FORM)
+    depth = resnet_depth(source, FORM)
     torch.save({"model": _state_dict(source)}, folder / WEIGHTS)
     (folder / CONFIG).write_text(to_yaml(_config(source, depth)))
     write_json(folder / CLASSES, classes_record(source.head))

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from pipelines.errors import RunError
 
+COUNTERS = "num_batches_tracked"  # of batch norms, which are frozen in an export
+
 
 def renamed(state: Mapping[str, Tensor], names: Sequence[tuple[str, str]]) -> dict[str, Tensor]:
     """Return a state dict with other names, and without the counters that only training uses.
@@ -17,7 +19,7 @@ def renamed(state: Mapping[str, Tensor], names: Sequence[tuple[str, str]]) -> di
         state: Of a detector.
         names: Parts of a name and what replaces them, applied one after another.
     """
-    kept = (name for name in state if not name.endswith("num_batches_tracked"))
+    kept = (name for name in state if not name.endswith(COUNTERS))
     return {_renamed(name, names): state[name].detach().cpu().contiguous() for name in kept}
 
 

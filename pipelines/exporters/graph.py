@@ -20,8 +20,10 @@ from torchvision.ops import roi_align
 from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
 
 from pipelines.config import ArchitectureSettings
+from pipelines.models.box_head import FINEST_LEVEL
 
-# Boxes [M, 4], scores [K, M], IoU, least score, most of a class -> pairs [n, 2] of class and box.
+# Boxes [M, 4], scores [K, M], IoU, what a score must exceed, how many are wanted -> pairs [n, 2] of
+# class and box, best first; of equal scores the lower class comes first.
 MultiClassNMS = Callable[[Tensor, Tensor, float, float, int], Tensor]
 
 SIZE_DIVISOR = 32  # of the padded image, torchvision's GeneralizedRCNNTransform
@@ -98,14 +100,12 @@ class DetectorGraph(nn.Module):
         solid = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         scores = torch.where(solid, scores, 0.0)
         pairs = self._nms(boxes, scores, self._nms_iou, self._score_threshold, self._limit)
-        classes, places = pairs[:, 0], pairs[:, 1]
-        best, order = scores[classes, places].sort(descending=True)
-        kept = order[: self._limit]
-        return boxes[places[kept]], best[: self._limit], classes[kept]
+        classes, places = pairs[: self._limit, 0], pairs[: self._limit, 1]
+        return boxes[places], scores[classes, places], classes
 
     def _propose(self, features: list[Tensor], image: Tensor, height: int, width: int) -> Tensor:
         """Return the region proposals, best first: the best of each level, suppressed in it."""
-        boxes, objectness, counts = [], [], []
+        boxes, objectness = [], []
         for level, (logits, deltas) in enumerate(zip(*self.rpn_head(features), strict=True)):
             scores = logits.permute(0, 2, 3, 1).flatten()  # [H_l * W_l * A]
             shifts = deltas.reshape(-1, 4, *deltas.shape[2:])  # [A, 4, H_l, W_l]
@@ -115,14 +115,12 @@ class DetectorGraph(nn.Module):
             best, places = scores.topk(count)
             boxes.append(_decode(anchors[places], shifts[places], (1.0, 1.0, 1.0, 1.0)))
             objectness.append(best.sigmoid())
-            counts.append(count)
         proposals = _clip(torch.cat(boxes), height, width)
         sides = proposals[:, 2:] - proposals[:, :2]
         large = (sides >= SMALLEST_SIDE).all(dim=1)
         scores = self._apart(objectness, large)
         pairs = self._nms(proposals, scores, self._rpn_iou, 0.0, self._proposals)
-        order = scores[pairs[:, 0], pairs[:, 1]].sort(descending=True).indices
-        return proposals[pairs[order[: self._proposals], 1]]
+        return proposals[pairs[: self._proposals, 1]]
 
     def _apart(self, objectness: list[Tensor], large: Tensor) -> Tensor:
         """Return scores ``[L, M]`` that are 0 but in a box's own level, so levels do not compete.
@@ -150,15 +148,14 @@ class DetectorGraph(nn.Module):
         """
         sides = proposals[:, 2:] - proposals[:, :2]
         scale = sides.prod(dim=1).sqrt() / CANONICAL_SCALE
-        finest = 2  # a stride of 4 pixels
-        levels = (CANONICAL_LEVEL + scale.log2() + LEVEL_EPSILON).floor() - finest
+        levels = (CANONICAL_LEVEL + scale.log2() + LEVEL_EPSILON).floor() - FINEST_LEVEL
         levels = levels.clamp(0, self._levels - 1)
         rois, pooled = [], []
         for level in range(self._levels):
             own = proposals[(levels == level).nonzero().squeeze(1)]
             own = torch.cat([own, own.new_zeros(FILLERS, 4)])
             batch = torch.cat([torch.zeros_like(own[:, :1]), own], dim=1)
-            stride = 2 ** (finest + level)
+            stride = 2 ** (FINEST_LEVEL + level)
             rois.append(own)
             pooled.append(
                 roi_align(features[level], batch, self._pool_size, 1 / stride, self._sampling_ratio)

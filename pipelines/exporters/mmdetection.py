@@ -46,8 +46,8 @@ def write(source: PlainDetector, folder: Path) -> None:
     Raises:
         MismatchError: If the backbone is no ResNet, or the features are normalised.
     """
-    depth = resnet_depth(source, FORM)
     refuse_normalized_features(source, FORM)
+    depth = resnet_depth(source, FORM)
     classes = {"classes": source.head.vocabulary.names}
     torch.save(
         {"state_dict": _state_dict(source), "meta": {"dataset_meta": classes}}, folder / WEIGHTS

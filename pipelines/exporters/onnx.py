@@ -1,6 +1,6 @@
 """An ONNX graph with ONNX's own multi-class suppression, for images of any size.
 
-Shapes: M RoIs, K classes, R RoI feature width, n pairs of class and box.
+Shapes: n detections.
 """
 
 import json
@@ -10,18 +10,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision.ops import nms
 
 from pipelines.errors import ConfigError
 from pipelines.exporters.base import Agreement, PlainDetector
-from pipelines.exporters.description import classes_record, preprocessing_record
+from pipelines.exporters.description import classes_record, expect_classes, preprocessing_record
 from pipelines.exporters.formats import FORMATS
 from pipelines.exporters.graph import DetectorGraph, example_image, image_shapes
-from pipelines.exporters.onnx_rows import compress_rows
+from pipelines.exporters.onnx_nms import best_first, translations
+from pipelines.exporters.onnx_rows import compress_rows, expect_rows
 from pipelines.exporters.running import compare_on_resized_images
 
 FILE = str(FORMATS["onnx"].file)
@@ -39,7 +38,7 @@ def write(source: PlainDetector, folder: Path) -> None:
         ConfigError: If a package is missing.
     """
     _require_packages()
-    graph = DetectorGraph(source.model, _suppress)
+    graph = DetectorGraph(source.model, best_first)
     with torch.no_grad(), _quiet():
         program = torch.onnx.export(
             graph,
@@ -49,7 +48,7 @@ def write(source: PlainDetector, folder: Path) -> None:
             dynamic_shapes=(image_shapes(),),
             input_names=["image"],
             output_names=list(OUTPUTS),
-            custom_translation_table={torch.ops.wtn.multiclass_nms.default: _non_max_suppression()},
+            custom_translation_table=translations(),
             verbose=False,
         )
     assert program is not None  # it is None without dynamo
@@ -59,10 +58,19 @@ def write(source: PlainDetector, folder: Path) -> None:
 
 
 def check(source: PlainDetector, folder: Path, images: Sequence[Tensor]) -> Agreement:
-    """Run the file in onnxruntime, and compare detections."""
+    """Run the file in onnxruntime, and compare its rows and classes, and detections.
+
+    Raises:
+        RunError: If rows or classes are not what was written.
+    """
     import onnxruntime
 
+    expect_rows(folder / FILE, source.head)
     session = onnxruntime.InferenceSession(folder / FILE, providers=["CPUExecutionProvider"])
+
+    about = session.get_modelmeta().custom_metadata_map
+    classes = {key: json.loads(about[key]) for key in ("background_index", "classes")}
+    expect_classes(folder / FILE, {"activation": about["activation"], **classes}, source.head)
 
     def run(image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         boxes, scores, labels = session.run(list(OUTPUTS), {"image": image[None].numpy()})
@@ -78,52 +86,6 @@ def _require_packages() -> None:
             f"ONNX needs {', '.join(missing)}, which are not installed",
             mend='Install them with: pip install "wtn-cli[onnx]"',
         )
-
-
-@torch.library.custom_op("wtn::multiclass_nms", mutates_args=())
-def _suppress(boxes: Tensor, scores: Tensor, iou: float, threshold: float, limit: int) -> Tensor:
-    """Return pairs ``[n, 2]`` of class and box, as ONNX's NonMaxSuppression finds them.
-
-    Args:
-        boxes: ``[M, 4]``.
-        scores: ``[K, M]``.
-        iou: Of two boxes of a class that overlap more, the lower scored goes.
-        threshold: A score must exceed it.
-        limit: Boxes kept of each class.
-    """
-    pairs = []
-    for index, of_class in enumerate(scores):
-        places = (of_class > threshold).nonzero().squeeze(1)
-        kept = places[nms(boxes[places], of_class[places], iou)][:limit]
-        pairs.append(torch.stack([torch.full_like(kept, index), kept], dim=1))
-    return torch.cat(pairs)
-
-
-@_suppress.register_fake
-def _(boxes: Tensor, scores: Tensor, iou: float, threshold: float, limit: int) -> Tensor:
-    size = torch.library.get_ctx().new_dynamic_size()
-    return boxes.new_empty((size, 2), dtype=torch.int64)
-
-
-def _non_max_suppression() -> Any:  # noqa: ANN401 - a function of onnxscript, which is untyped
-    """Return the translation of :func:`_suppress` into ONNX's operators."""
-    from onnxscript import opset20
-
-    op: Any = opset20
-
-    def translate(boxes: Any, scores: Any, iou: float, threshold: float, limit: int) -> Any:  # noqa: ANN401
-        first = op.Constant(value_ints=[0])
-        picked = op.NonMaxSuppression(  # [n, 3]: image, class, box
-            op.Unsqueeze(boxes, first),
-            op.Unsqueeze(scores, first),
-            op.Constant(value_ints=[limit]),
-            op.Constant(value_floats=[iou]),
-            op.Constant(value_floats=[threshold]),
-        )
-        columns = [op.Constant(value_ints=[value]) for value in (1, 3, 1)]
-        return op.Slice(picked, *columns)
-
-    return translate
 
 
 def _metadata(source: PlainDetector) -> dict[str, str]:

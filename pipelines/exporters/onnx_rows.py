@@ -3,14 +3,18 @@
 Shapes: K classes, R RoI feature width.
 """
 
+from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from pipelines.artifacts import DetectionHead
-from pipelines.quantization import quantize_rows
+from pipelines.exporters.files import expect_tensors
+from pipelines.quantization import QuantizedRows, quantize_rows
 
-WEIGHT = "class_head.weight"
+HEAD = "class_head."
+WEIGHT, BIAS = f"{HEAD}weight", f"{HEAD}bias"
 
 
 def compress_rows(model: Any, head: DetectionHead) -> None:  # noqa: ANN401 - onnx_ir.Model
@@ -36,6 +40,23 @@ def compress_rows(model: Any, head: DetectionHead) -> None:  # noqa: ANN401 - on
     model.graph.insert_before(use.node, node)
     use.node.replace_input_with(use.idx, node.outputs[0])
     del model.graph.initializers[WEIGHT]
+
+
+def expect_rows(path: Path, head: DetectionHead) -> None:
+    """Raise RunError unless a file holds the rows and biases of a head, bit for bit."""
+    import onnx
+
+    stored = {
+        value.name.removeprefix(f"{WEIGHT}."): torch.tensor(onnx.numpy_helper.to_array(value))
+        for value in onnx.load(path).graph.initializer
+        if value.name.startswith(HEAD)
+    }
+    rows = stored.get(WEIGHT, stored.get("half"))
+    if "codes" in stored:
+        rows = QuantizedRows(stored["codes"], stored["scale"]).dequantize()
+    found = {} if rows is None else {WEIGHT: rows.float()}
+    wanted = {WEIGHT: head.weight, BIAS: head.bias}
+    expect_tensors(path, found | {BIAS: stored[BIAS]} if BIAS in stored else found, wanted)
 
 
 def _initializer(model: Any, name: str, values: Tensor) -> Any:  # noqa: ANN401 - of onnx_ir

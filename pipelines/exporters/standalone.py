@@ -25,10 +25,10 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.faster_rcnn import TwoMLPHead
 from torchvision.models.detection.roi_heads import RoIHeads
-from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
+from torchvision.ops import FrozenBatchNorm2d
 from torchvision.ops.boxes import clip_boxes_to_image
 
-from pipelines.models.box_head import NormalizedMLPHead
+from pipelines.models.box_head import NormalizedMLPHead, pyramid_pool
 from pipelines.models.postprocess import Selection, select_detections
 from pipelines.models.tiny import TinyConvNet
 
@@ -40,7 +40,7 @@ def load(folder: str | Path | None = None) -> FasterRCNN:
     model = build(config)
     state = torch.load(place / "model.pth", map_location="cpu", weights_only=True)
     model.load_state_dict(state)
-    return model.eval()
+    return model.eval().requires_grad_(False)
 
 
 def build(config: dict[str, Any]) -> FasterRCNN:
@@ -57,7 +57,7 @@ def build(config: dict[str, Any]) -> FasterRCNN:
         ),
         rpn_pre_nms_top_n_test=detector["proposals_test"],
         rpn_post_nms_top_n_test=detector["proposals_test"],
-        box_roi_pool=MultiScaleRoIAlign(["0", "1", "2", "3"], side, config["sampling_ratio"]),
+        box_roi_pool=pyramid_pool(side, config["sampling_ratio"]),
         box_head=box_head(body.out_channels * side**2, config["num_features"]),
         box_predictor=SharedBoxPredictor(config["num_features"], config["num_classes"]),
         box_score_thresh=detector["score_threshold"],
@@ -136,10 +136,16 @@ def _body(config: dict[str, Any]) -> BackboneWithFPN:
 
 def main(images: list[str]) -> None:
     """Print what is found in the images."""
+    if not images or images[0].startswith("-"):
+        raise SystemExit("usage: python model.py IMAGE ...")
+    if missing := [image for image in images if not Path(image).is_file()]:
+        raise SystemExit(f"{missing[0]}: no such file")
     detector, folder = load(), Path(__file__).parent
     classes = json.loads((folder / "classes.json").read_text(encoding="utf-8"))["classes"]
     for image in images:
-        pixels = torchvision.io.decode_image(image, mode=torchvision.io.ImageReadMode.RGB)
+        pixels = torchvision.io.decode_image(
+            image, torchvision.io.ImageReadMode.RGB, apply_exif_orientation=True
+        )
         with torch.inference_mode():
             found = detector([pixels.float() / 255])[0]
         columns = (found[key].tolist() for key in ("boxes", "scores", "labels"))

@@ -16,13 +16,13 @@ from pipelines.exporters.description import (
     config_record,
     write_json,
 )
+from pipelines.exporters.files import COUNTERS, expect_tensors, read_tensors
 from pipelines.exporters.requirements import refuse_projection
 from pipelines.exporters.running import compare_on_images
 from pipelines.models.detector_folder import CLASSES, CONFIG
 from pipelines.models.state_names import to_torchvision
 
 WEIGHTS, CODE = "model.pth", "model.py"
-_COUNTERS = "num_batches_tracked"  # of batch norms, which are frozen here
 
 
 def write(source: PlainDetector, folder: Path) -> None:
@@ -32,16 +32,19 @@ def write(source: PlainDetector, folder: Path) -> None:
         MismatchError: If no plain head expresses the method.
     """
     refuse_projection(source)
-    state = to_torchvision(source.model.state_dict())
-    kept = {name: tensor for name, tensor in state.items() if not name.endswith(_COUNTERS)}
-    torch.save(kept, folder / WEIGHTS)
+    torch.save(_state(source), folder / WEIGHTS)
     (folder / CODE).write_text(bundle(standalone), encoding="utf-8")
     write_json(folder / CONFIG, config_record(source))
     write_json(folder / CLASSES, classes_record(source.head))
 
 
 def check(source: PlainDetector, folder: Path, images: Sequence[Tensor]) -> Agreement:
-    """Import the code as written, load the detector with it, and compare detections."""
+    """Import the code as written, load the detector with it, and compare tensors and detections.
+
+    Raises:
+        RunError: If a tensor is not what was written.
+    """
+    expect_tensors(folder / WEIGHTS, read_tensors(folder / WEIGHTS), _state(source))
     model = _load(folder)
 
     def run(image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -49,6 +52,11 @@ def check(source: PlainDetector, folder: Path, images: Sequence[Tensor]) -> Agre
         return found["boxes"], found["scores"], found["labels"]
 
     return compare_on_images(source, run, images)
+
+
+def _state(source: PlainDetector) -> dict[str, Tensor]:
+    state = to_torchvision(source.model.state_dict())
+    return {name: tensor for name, tensor in state.items() if not name.endswith(COUNTERS)}
 
 
 def _load(folder: Path) -> FasterRCNN:

@@ -25,6 +25,7 @@ from pipelines.exporters.description import (
     config_record,
     write_json,
 )
+from pipelines.exporters.files import expect_tensors, read_tensors
 from pipelines.exporters.requirements import refuse_normalized_features
 from pipelines.exporters.running import roi_features
 from pipelines.exporters.torchvision import WEIGHTS
@@ -41,12 +42,7 @@ def write(source: PlainDetector, folder: Path) -> None:
         MismatchError: If stock torchvision cannot express the features.
     """
     refuse_normalized_features(source, "stock torchvision")
-    state = to_torchvision(source.model.state_dict())
-    for part in ("weight", "bias"):
-        rows, box = state[f"{CLASS_LAYER}{part}"], state[f"{SHARED_BOX_LAYER}{part}"]
-        state[f"{CLASS_LAYER}{part}"] = torch.cat([torch.zeros_like(rows[:1]), rows])
-        state[f"{SHARED_BOX_LAYER}{part}"] = torch.cat([box] * (len(rows) + 1))
-    torch.save(state, folder / WEIGHTS)
+    torch.save(_state(source), folder / WEIGHTS)
     record = config_record(source) | {"activation": "softmax"}
     write_json(folder / CONFIG, record)
     write_json(folder / CLASSES, classes_record(source.head, softmax=True))
@@ -57,15 +53,30 @@ def check(source: PlainDetector, folder: Path, images: Sequence[Tensor]) -> Agre
 
     That, and not the source's sigmoid, is what the export promises; how far the two are apart is
     the deflation.
+
+    Raises:
+        RunError: If a tensor is not what was written.
     """
-    model = _stock(source)
-    model.load_state_dict(torch.load(folder / WEIGHTS, weights_only=True))
+    model, state = _stock(source), read_tensors(folder / WEIGHTS)
+    expect_tensors(folder / WEIGHTS, state, _state(source))
+    model.load_state_dict(state)
     model.eval()
     with torch.inference_mode():
         compared = [_compare(source, model, image) for image in images]
     sigmoid, softmax, scores, deltas = (torch.cat(part) for part in zip(*compared, strict=True))
+    if not len(sigmoid):
+        return Agreement("RoIs", 0, 0.0, 0.0)
     table = _deflation(sigmoid, softmax)
     return Agreement("RoIs", len(sigmoid), float(scores.max()), float(deltas.max()), 0, table)
+
+
+def _state(source: PlainDetector) -> dict[str, Tensor]:
+    state = to_torchvision(source.model.state_dict())
+    for part in ("weight", "bias"):
+        rows, box = state[f"{CLASS_LAYER}{part}"], state[f"{SHARED_BOX_LAYER}{part}"]
+        state[f"{CLASS_LAYER}{part}"] = torch.cat([torch.zeros_like(rows[:1]), rows])
+        state[f"{SHARED_BOX_LAYER}{part}"] = torch.cat([box] * (len(rows) + 1))
+    return state
 
 
 def _compare(

@@ -9,11 +9,10 @@ from torchvision.models.detection.faster_rcnn import TwoMLPHead
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
-from torchvision.ops import MultiScaleRoIAlign
 
 from pipelines.config import BackboneSettings, DetectorSettings
 from pipelines.models.backbones import build_backbone
-from pipelines.models.box_head import NormalizedMLPHead
+from pipelines.models.box_head import NormalizedMLPHead, pyramid_pool
 from pipelines.models.heads import ClassWeightHead, FixedHead
 from pipelines.models.losses import LabelTables
 from pipelines.models.roi_heads import SigmoidRoIHeads
@@ -84,7 +83,7 @@ def _build_roi_heads(
     tables: LabelTables,
     normalize_features: bool,
 ) -> SigmoidRoIHeads:
-    pool = MultiScaleRoIAlign(["0", "1", "2", "3"], ROI_SIZE, SAMPLING_RATIO)
+    pool = pyramid_pool(ROI_SIZE, SAMPLING_RATIO)
     build_box_head = NormalizedMLPHead if normalize_features else TwoMLPHead
     box_head = build_box_head(body.out_channels * ROI_SIZE**2, settings.roi_width)
     for layer in (box_head.fc6, box_head.fc7):

@@ -13,8 +13,8 @@ from pipelines.artifacts import DetectionHead
 from pipelines.config import ArchitectureSettings
 from pipelines.errors import ArtifactError, DatasetError
 from pipelines.models.state_names import BOX_LAYER, CLASS_HEAD, from_torchvision
-from pipelines.storage import FORMAT_VERSION, opened, required_tensor
-from pipelines.vocabulary import Vocabulary
+from pipelines.storage import FORMAT_VERSION, expect_shape, opened, required_tensor
+from pipelines.vocabulary import CLASS_GROUPS, Vocabulary
 
 FORMAT = "wtn.detector"
 CONFIG, CLASSES, WEIGHTS = "config.json", "classes.json", "model.safetensors"
@@ -49,6 +49,7 @@ def read_folder(folder: Path) -> DetectorFolder:
     try:
         settings = ArchitectureSettings.model_validate(config["settings"])
         rows = classes["classes"]
+        bad = _bad_class(rows)
         vocabulary = Vocabulary(tuple(r["id"] for r in rows), tuple(r["name"] for r in rows))
         groups, method = tuple(row["group"] for row in rows), str(config["method"])
     except (KeyError, TypeError, ValidationError, DatasetError) as error:
@@ -57,30 +58,45 @@ def read_folder(folder: Path) -> DetectorFolder:
             where=folder,
             mend="Export the detector again.",
         ) from error
+    if bad is not None:
+        raise ArtifactError(bad, where=folder / CLASSES, mend="Export the detector again.")
     weights = folder / WEIGHTS
     with opened(weights) as file:
         state = from_torchvision({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 - not a mapping
-    head = DetectionHead(
-        weight=required_tensor(weights, state, f"{CLASS_HEAD}weight"),
-        bias=required_tensor(weights, state, f"{CLASS_HEAD}bias"),
-        box_weight=required_tensor(weights, state, f"{BOX_LAYER}weight"),
-        box_bias=required_tensor(weights, state, f"{BOX_LAYER}bias"),
-        vocabulary=vocabulary,
-        groups=groups,
-        provenance=config.get("provenance", {}),
-    )
+    width = required_tensor(weights, state, f"{CLASS_HEAD}weight").shape[-1]
+    shapes = {
+        f"{CLASS_HEAD}weight": (len(vocabulary), width),
+        f"{CLASS_HEAD}bias": (len(vocabulary),),
+        f"{BOX_LAYER}weight": (4, width),
+        f"{BOX_LAYER}bias": (4,),
+    }
+    for name, shape in shapes.items():
+        expect_shape(weights, name, required_tensor(weights, state, name), shape)
+    weight, bias, box_weight, box_bias = (state[name] for name in shapes)
+    provenance = config.get("provenance", {})
+    head = DetectionHead(weight, bias, box_weight, box_bias, vocabulary, groups, provenance)
     return DetectorFolder(settings, head, method, state)
+
+
+def _bad_class(rows: list[dict[str, Any]]) -> str | None:
+    """Return what is wrong with the first class that is not as it was written, or None."""
+    for place, row in enumerate(rows):
+        if row["index"] != place:
+            return f"class {row['id']!r} has index {row['index']} and stands in place {place}"
+        if not isinstance(row["id"], str) or not isinstance(row["name"], str):
+            return f"the id and name of class {place} are not text"
+        if row["group"] not in CLASS_GROUPS:
+            return f"class {row['id']!r} is of no group that there is: {row['group']!r}"
+    return None
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ArtifactError(
-            "no such file",
-            where=path,
-            mend=_MADE_BY,
-        ) from error
+        files = sorted(file.name for file in path.parent.glob("*.safetensors"))
+        mend = f"In the folder is {files[0]}." if files else _MADE_BY
+        raise ArtifactError("no such file", where=path, mend=mend) from error
     except ValueError as error:  # not JSON, or not UTF-8
         raise ArtifactError(f"not JSON ({error})", where=path, mend="Export it again.") from error
     if not isinstance(value, dict):

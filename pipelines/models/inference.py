@@ -3,7 +3,7 @@
 Shapes: H and W of an image in pixels, n detections of an image.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import NamedTuple
@@ -46,7 +46,7 @@ def detect(
         model: In evaluation mode, on ``device``.
         images: Pairs of an id and a uint8 RGB image ``[3, H, W]``.
         device: Where the model is.
-        batch_size: Images a pass.
+        batch_size: Images a pass, of one size each; what is found in one depends on no other.
         precision: Of convolutions and matrix products; boxes are decoded and compared in float32.
 
     Raises:
@@ -56,11 +56,25 @@ def detect(
     while batch := list(islice(remaining, batch_size)):
         for image_id, image in batch:
             _refuse_thin(image_id, image, model.transform.max_size)
-        with in_precision(precision, device):
-            outputs = model([image.to(device).float() / 255 for _, image in batch])
-        for (image_id, image), output in zip(batch, outputs, strict=True):
-            parts = (output[name].cpu() for name in ("boxes", "scores", "labels"))
+        found: dict[int, dict[str, Tensor]] = {}
+        for places in _of_one_size([image for _, image in batch]):
+            with in_precision(precision, device):
+                outputs = model([batch[place][1].to(device).float() / 255 for place in places])
+            found |= zip(places, outputs, strict=True)
+        for place, (image_id, image) in enumerate(batch):
+            parts = (found[place][name].cpu() for name in ("boxes", "scores", "labels"))
             yield ImageDetections(image_id, (image.shape[1], image.shape[2]), Detections(*parts))
+
+
+def _of_one_size(images: Sequence[Tensor]) -> list[list[int]]:
+    """Return the places of images by size: those of a pass are padded to the largest of them.
+
+    Padding moves the anchors, so an image would be seen otherwise beside a larger one.
+    """
+    places: dict[torch.Size, list[int]] = {}
+    for place, image in enumerate(images):
+        places.setdefault(image.shape, []).append(place)
+    return list(places.values())
 
 
 def in_precision(precision: Precision, device: torch.device) -> AbstractContextManager[object]:

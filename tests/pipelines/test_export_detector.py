@@ -1,5 +1,6 @@
 """Tests for pipelines.export_detector."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from torch import Tensor
 from pipelines.errors import ConfigError, MismatchError, RunError
 from pipelines.export import export_head
 from pipelines.export_detector import export_detector
-from pipelines.exporters import directory
+from pipelines.exporters import directory, torchvision
 from pipelines.exporters.base import Agreement, PlainDetector
 
 
@@ -83,6 +84,9 @@ def test_chosen_classes_are_exported(artifacts: SimpleNamespace, tmp_path: Path)
         (Agreement("detections", 100, 0.0, 0.1), "a box by 0.1 pixels (at most 0.05)"),
         (Agreement("detections", 100, 0.0, 0.0, 2), "2 of 100 detections have no counterpart"),
         (Agreement("detections", 0, 0.0, 0.0), "no detections in any of them"),
+        (Agreement("RoIs", 9, float("nan"), 0.0), "a score by nan"),
+        (Agreement("RoIs", 9, 0.0, float("nan")), "a box by nan pixels"),
+        (Agreement("detections", 0, 0.0, 0.0, left_out=2), "(2 are too small or thin"),
     ],
 )
 def test_what_differs_is_not_kept(
@@ -125,9 +129,69 @@ def test_a_wrong_row_is_found(
         written(replace(source, model=model), folder)
 
     monkeypatch.setattr(directory, "write", spoil)
-    with pytest.raises(RunError, match="differs from its source: a score by"):
+    with pytest.raises(RunError, match=r"class_head\.weight is not in it as it was written"):
         export_detector(artifacts.checkpoint, tmp_path / "out", "directory")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_list_of_classes_is_found(
+    artifacts: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Classes in another order would give every detection another name."""
+    written = torchvision.write
+
+    def spoil(source: PlainDetector, folder: Path) -> None:
+        written(source, folder)
+        path = folder / "classes.json"
+        record = json.loads(path.read_text())
+        path.write_text(json.dumps(record | {"classes": record["classes"][::-1]}))
+
+    monkeypatch.setattr(torchvision, "write", spoil)
+    with pytest.raises(RunError, match="the classes are not in it as they were written"):
+        export_detector(artifacts.checkpoint, tmp_path / "out", "torchvision")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_stands_in_the_way_is_told_before_the_work(
+    artifacts: SimpleNamespace, tmp_path: Path
+) -> None:
+    """A link, a file for a folder, a folder for a file, and a folder of other things."""
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_text("x")
+    (tmp_path / "empty").mkdir()
+    for name, form, message in (
+        ("file", "directory", "a file, and the form is a folder"),
+        ("link", "directory", "a link, which is not replaced"),
+        ("photos", "directory", "a folder with other things in it"),
+        ("empty", "onnx", "a folder, and the form is a file"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            export_detector(Path("nowhere"), tmp_path / name, form, overwrite=True)
+
+
+def test_an_earlier_export_survives_a_failing_disk(
+    artifacts: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the new folder cannot be put in its place, the old one is back."""
+    output = tmp_path / "out"
+    export_detector(artifacts.checkpoint, output, "directory")
+    before = (output / "config.json").read_bytes()
+    (output / "__pycache__").mkdir()  # what Python leaves in a folder of code is no obstacle
+    replaced = Path.replace
+
+    def fail(path: Path, target: Path) -> Path:
+        if target == output:
+            raise OSError(5, "the disk fails", str(target))
+        return replaced(path, target)
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match="the disk fails"):
+        export_detector(artifacts.checkpoint, output, "directory", overwrite=True)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (output / "config.json").read_bytes() == before
 
 
 def test_nothing_is_replaced_unasked(artifacts: SimpleNamespace, tmp_path: Path) -> None:

@@ -267,8 +267,6 @@ CASES = [
     Case("missing picture", nothing,
          "predict {bad} --checkpoint {checkpoint} --head {head} --save {out}", 3,
          ("{bad}: no such image",)),
-    Case("pictures of one name", lambda folder, good: good.images,
-         PREDICT + " {images_copy}", 2, ("would both be drawn as img0.png", "two folders")),
     # A training
     Case("box without area", replaced("boxes", 4, "0.05,0.4", "0.4,0.4"), TRAIN + " --boxes {bad}",
          3, ("{bad}:4: a box has no area (XMin 0.4, ", "1 of 12", "--policy clip")),
@@ -337,15 +335,10 @@ CASES = [
 
 @pytest.fixture
 def good(
-    world: SimpleNamespace, artifacts: SimpleNamespace, settings_toml: Path, tmp_path: Path
+    world: SimpleNamespace, artifacts: SimpleNamespace, settings_toml: Path
 ) -> SimpleNamespace:
     """Return all good files, by the names that the commands use."""
-    copy = tmp_path / "copy"
-    copy.mkdir()
-    first = min(world.images.iterdir())
-    (copy / first.name).write_bytes(first.read_bytes())
-    return SimpleNamespace(**vars(world), **vars(artifacts), settings=settings_toml,
-                           images_copy=copy)  # fmt: skip
+    return SimpleNamespace(**vars(world), **vars(artifacts), settings=settings_toml)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

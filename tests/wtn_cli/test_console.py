@@ -118,3 +118,18 @@ def test_names_that_are_not_utf8_can_be_printed(capsys: pytest.CaptureFixture[st
     shown = "caf\\udce9.jpg"
     assert captured.out == f"{shown}\n"
     assert captured.err == f"{shown}\nError: {shown}: bad\nRename {shown}.\n"
+
+
+def test_lines_go_through_the_bar_on_the_same_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line said while a bar is shown is put above it, where the bar does not erase it."""
+    shown, stdout = terminal(monkeypatch, 80), io.StringIO()
+    monkeypatch.setattr(stdout, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdout", stdout)
+
+    with console.progress("detect") as bar:
+        bar.update(1, 2)
+        console.say("frame1.jpg: 1 object")
+        bar.update(2, 2)
+
+    assert stdout.getvalue() == ""  # the bar prints it, and knows where
+    assert "frame1.jpg: 1 object\n" in shown.getvalue()

@@ -47,7 +47,7 @@ def test_text_and_progress(
 
     assert ended.returncode == 0, ended.stderr
     first, second, *others = ended.stdout.splitlines()
-    assert first == f"{world.images / 'img0.jpg'}: 1 objects above 0.5"
+    assert first == f"{world.images / 'img0.jpg'}: 1 object above 0.5"
     assert second.startswith("  0.953  Cat (novel)  [")
     assert len(others) == 10
     last = ended.stderr.splitlines()[-1].split()

@@ -152,7 +152,7 @@ def score(x: Tensor, rows: ClassRows, projection: Tensor | None = None) -> Tenso
 
 def projected(x: Tensor, projection: Tensor | None) -> Tensor:
     """Return what meets the rows: the features ``[M, R]``, or ``[M, P]`` of length 1."""
-    return x if projection is None else F.normalize(F.linear(x, projection), dim=1)
+    return x if projection is None else F.normalize(F.linear(x, projection).float(), dim=1)
 
 
 def prior_bias(prior: float) -> float:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from pipelines.data import prediction_outputs
 from pipelines.data.image_prediction import Detection, Prediction
 from pipelines.data.pictures import read_file
 from pipelines.data.prediction_outputs import PredictionOutputs
@@ -76,12 +77,22 @@ def test_pictures_are_drawn_into_the_folder(pictures: list[Path], tmp_path: Path
 
 
 def test_pictures_do_not_overwrite_each_other(pictures: list[Path], tmp_path: Path) -> None:
-    """Two files that would be drawn under one name are refused."""
-    files = [*pictures, tmp_path / "a.png"]
+    """Two files of one folder that would be drawn under one name are refused."""
+    files = [*pictures, pictures[0].with_suffix(".png")]
 
     PredictionOutputs().refuse_clashes(files, [])
-    with pytest.raises(ConfigError, match=r"would both be drawn as a\.png"):
+    with pytest.raises(ConfigError, match=r"would both be drawn as .*a\.png"):
         PredictionOutputs(tmp_path / "drawn").refuse_clashes(files, [])
+
+
+def test_pictures_of_several_folders_keep_them(tmp_path: Path) -> None:
+    """Where names are not unique, as those of frames, each is drawn below its own folder."""
+    files = [tmp_path / "clips" / clip / "1.jpg" for clip in ("a", "b/c")]
+
+    paths = prediction_outputs._drawing_paths(files, tmp_path / "drawn")
+
+    drawn = [path.relative_to(tmp_path) for path in paths.values()]
+    assert drawn == [Path("drawn/a/1.png"), Path("drawn/b/c/1.png")]
 
 
 @pytest.mark.parametrize("folder", [".", "../link"])

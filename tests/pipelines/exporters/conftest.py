@@ -5,6 +5,7 @@ the pyramid, 20 proposals.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -99,7 +100,10 @@ def images() -> list[Tensor]:
 @pytest.fixture
 def trained(artifacts: SimpleNamespace) -> PlainDetector:
     """Return the tiny detector with all its classes, the box head made to differ between RoIs."""
-    detector = PlainDetector.load(artifacts.checkpoint, artifacts.head)
+    loaded = PlainDetector.load(artifacts.checkpoint, artifacts.head)
+    larger = loaded.settings.detector.model_copy(update={"min_size": 96})
+    detector = replace(loaded, settings=loaded.settings.model_copy(update={"detector": larger}))
+    detector.model.transform.min_size = (96,)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         heads = detector.model.roi_heads

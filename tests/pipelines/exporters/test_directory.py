@@ -47,7 +47,7 @@ def test_files_are_what_other_tools_read(trained: PlainDetector, tmp_path: Path)
     assert [c["index"] for c in classes["classes"]] == list(range(rows))
     assert [c["group"] for c in classes["classes"]] == list(trained.head.groups)
     prepared = json.loads((tmp_path / "preprocessor_config.json").read_text())
-    assert prepared["size"] == {"shortest_edge": 64, "longest_edge": 1333}
+    assert prepared["size"] == {"shortest_edge": 96, "longest_edge": 1333}
     with safe_open(tmp_path / "model.safetensors", "pt") as file:
         shape = file.get_slice("roi_heads.box_predictor.cls_score.weight").get_shape()
         assert shape == [rows, 32]

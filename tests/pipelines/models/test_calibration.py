@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pipelines.artifacts import DetectionHead
+from pipelines.errors import ConfigError
 from pipelines.models.calibration import shift_novel
 
 
@@ -23,3 +24,10 @@ def test_only_the_biases_of_novel_classes_change(artifacts: SimpleNamespace, shi
     assert torch.equal(head.bias, before)
     others = [field.name for field in fields(head) if field.name != "bias"]
     assert all(getattr(shifted, name) is getattr(head, name) for name in others)
+
+
+@pytest.mark.parametrize("shift", [float("nan"), float("inf")])
+def test_a_shift_is_a_number(shift: float) -> None:
+    """What is no number would leave no score to compare."""
+    with pytest.raises(ConfigError, match="is no number"):
+        shift_novel(SimpleNamespace(groups=()), shift)  # type: ignore[arg-type]

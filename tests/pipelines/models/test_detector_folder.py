@@ -62,3 +62,24 @@ def test_spoilt_files_are_named(artifacts: SimpleNamespace, tmp_path: Path) -> N
     (tmp_path / "model.safetensors").write_bytes(b"x")
     with pytest.raises(ArtifactError, match="not a complete safetensors file"):
         read_folder(tmp_path)
+
+
+def test_files_that_do_not_fit_each_other_are_refused(
+    artifacts: SimpleNamespace, tmp_path: Path
+) -> None:
+    """Classes too few, in another order, of no group or without text, each has its message."""
+    folder = tmp_path / "detector"
+    export_detector(artifacts.checkpoint, folder, "directory")
+    path = folder / "classes.json"
+    good = json.loads(path.read_text())["classes"]
+    for classes, message in (
+        (good[:-2], r"class_head.weight has shape \[8, 32\] where \[6, 32\]"),
+        (good[::-1], "has index 7 and stands in place 0"),
+        ([good[0] | {"group": "unseen"}, *good[1:]], "of no group that there is: 'unseen'"),
+        ([good[0] | {"id": 5}, *good[1:]], "the id and name of class 0 are not text"),
+        ([good[0] | {"name": None}, *good[1:]], "the id and name of class 0 are not text"),
+        ([*good[:-1], good[0] | {"index": 7}], "changed by hand"),
+    ):
+        path.write_text(json.dumps({"classes": classes}))
+        with pytest.raises(ArtifactError, match=message):
+            read_folder(folder)

@@ -71,3 +71,36 @@ def test_float32_is_the_same_after_half_precision(
 
     for first, second in zip(before, after, strict=True):
         assert all(torch.equal(*parts) for parts in zip(first, second, strict=True))
+
+
+def test_an_image_is_seen_alone(detector: GeneralizedRCNN, world: SimpleNamespace) -> None:
+    """Neither the images of its pass nor those before it change what is found in an image."""
+    store = open_images(world.images)
+    image, low = store.read("img0"), store.read("img1")[:, :33]
+    wide = torch.cat([image, image], dim=2)
+
+    (alone,) = detect(detector, [("a", image)], CPU, 1)
+    *_, behind = detect(detector, [("low", low), ("wide", wide), ("a", image)], CPU, 3)
+
+    assert behind.image_id == "a"
+    for found, expected in zip(behind.found, alone.found, strict=True):
+        assert torch.equal(found, expected)
+
+
+def test_scales_are_not_inferred_from_the_first_image(
+    artifacts: SimpleNamespace, world: SimpleNamespace
+) -> None:
+    """A detector that first sees a low image finds in the next what a fresh one does."""
+    head = DetectionHead.load(artifacts.head)
+    image = open_images(world.images).read("img0")
+    strip = torch.zeros(3, 33, 66, dtype=torch.uint8)
+    used, fresh = (load_detector(artifacts.checkpoint, head) for _ in range(2))
+    for model in (used, fresh):
+        model.transform.max_size = 66
+
+    (_,) = detect(used, [("strip", strip)], CPU, 1)
+    (found,) = detect(used, [("a", image)], CPU, 1)
+    (expected,) = detect(fresh, [("a", image)], CPU, 1)
+
+    assert torch.equal(found.found.boxes, expected.found.boxes)
+    assert used.roi_heads.box_roi_pool.scales == [1 / 4, 1 / 8, 1 / 16, 1 / 32]
