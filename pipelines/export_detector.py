@@ -198,12 +198,15 @@ def _refuse_disagreement(found: Agreement, form: str) -> None:
     if not found.boxes <= PIXEL_TOLERANCE:
         problems.append(f"a box by {found.boxes:.2g} pixels (at most {PIXEL_TOLERANCE:g})")
     if found.unmatched > UNMATCHED_TOLERANCE * found.count:
-        problems.append(f"{found.unmatched} of {found.count} detections have no counterpart")
+        problems.append(
+            f"{found.unmatched} detections of the two have no counterpart ({found.count} compared)"
+        )
     if problems:
         raise RunError(
             f"the {form} export differs from its source: {'; '.join(problems)}. It was not kept",
-            mend="This is a defect of the export or of a library that it uses: please report it "
-            "with the versions of torch and torchvision.",
+            mend="If the detector learned little, its scores are nearly equal, and rounding decides "
+            "which it keeps. Else this is a defect: please report it with the versions of torch "
+            "and torchvision.",
         )
 
 

@@ -82,7 +82,10 @@ def test_chosen_classes_are_exported(artifacts: SimpleNamespace, tmp_path: Path)
     [
         (Agreement("detections", 100, 2e-4, 0.0), "a score by 0.0002 (at most 0.0001)"),
         (Agreement("detections", 100, 0.0, 0.1), "a box by 0.1 pixels (at most 0.05)"),
-        (Agreement("detections", 100, 0.0, 0.0, 2), "2 of 100 detections have no counterpart"),
+        (
+            Agreement("detections", 100, 0.0, 0.0, 2),
+            "2 detections of the two have no counterpart (100 compared)",
+        ),
         (Agreement("detections", 0, 0.0, 0.0), "no detections in any of them"),
         (Agreement("RoIs", 9, float("nan"), 0.0), "a score by nan"),
         (Agreement("RoIs", 9, 0.0, float("nan")), "a box by nan pixels"),
