@@ -204,9 +204,9 @@ def _refuse_disagreement(found: Agreement, form: str) -> None:
     if problems:
         raise RunError(
             f"the {form} export differs from its source: {'; '.join(problems)}. It was not kept",
-            mend="If the detector learned little, its scores are nearly equal, and rounding decides "
-            "which it keeps. Else this is a defect: please report it with the versions of torch "
-            "and torchvision.",
+            mend="A detector that learned little has scores that are nearly equal, and rounding "
+            "decides which it keeps. Else this is a defect: please report it with the versions of "
+            "torch and torchvision.",
         )
 
 
