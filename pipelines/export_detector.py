@@ -15,6 +15,7 @@ from typing import cast
 from torch import Tensor
 
 from pipelines.artifacts import DetectorCheckpoint
+from pipelines.config import validate_settings
 from pipelines.data.image_listing import SUFFIXES
 from pipelines.data.images import ImageStore, open_images
 from pipelines.data.pictures import read_file
@@ -22,9 +23,8 @@ from pipelines.errors import ConfigError, RunError
 from pipelines.exporters.base import Agreement, Exporter, PlainDetector
 from pipelines.exporters.description import expect_classes
 from pipelines.exporters.formats import APPROXIMATE_SOFTMAX, FORMATS, Format, FormatName
-from pipelines.models.checkpoints import settings_of
 from pipelines.models.detector_folder import CLASSES
-from pipelines.storage import refuse_to_replace
+from pipelines.storage import read_header_of, refuse_to_replace
 
 SCORE_TOLERANCE = 1e-4  # twenty times the largest measured (docs/exports.md)
 PIXEL_TOLERANCE = 0.05  # a hundred times the largest measured, 5.5e-4 for ONNX at 800 pixels
@@ -143,7 +143,9 @@ def _training_images(checkpoint: Path) -> ImageStore:
     """Open the images that a checkpoint was trained on, if they are where they were."""
     folders: tuple[Path, ...] = ()
     if checkpoint.is_file():
-        folders = settings_of(DetectorCheckpoint.load(checkpoint)).data.images
+        form = DetectorCheckpoint
+        header = read_header_of(checkpoint, form.FORMAT, form.HEADER, form.MADE_BY)
+        folders = validate_settings(header["config"]).data.images
     if not folders or not all(folder.exists() for folder in folders):
         raise ConfigError(
             "an export is checked on real images, and those of training are not at hand",

@@ -21,6 +21,7 @@ from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
 
 from pipelines.config import ArchitectureSettings
 from pipelines.models.box_head import FINEST_LEVEL
+from pipelines.models.roi_heads import MAX_LOG_SCALE
 
 # Boxes [M, 4], scores [K, M], IoU, what a score must exceed, how many are wanted -> pairs [n, 2] of
 # class and box, best first; of equal scores the lower class comes first.
@@ -32,7 +33,6 @@ FILLERS = 2  # of RoIs: a tensor of 0 or 1 rows is traced apart from larger ones
 SMALLEST_SIDE = 1e-3  # of a proposal in pixels, torchvision's RegionProposalNetwork
 CANONICAL_SCALE, CANONICAL_LEVEL = 224.0, 4.0  # FPN paper, equation 1
 LEVEL_EPSILON = 1e-6  # torchvision's LevelMapper
-LARGEST_LOG_RATIO = 4.135166556742356  # log(1000 / 16), torchvision's BoxCoder
 
 
 class _Subsampling(ExtraFPNBlock):  # type: ignore[misc]  # torchvision is untyped
@@ -168,7 +168,7 @@ def _decode(boxes: Tensor, deltas: Tensor, weights: tuple[float, ...]) -> Tensor
     sides = boxes[:, 2:] - boxes[:, :2]
     centres = boxes[:, :2] + 0.5 * sides
     moved = centres + deltas[:, :2] / torch.tensor(weights[:2]) * sides
-    grown = (deltas[:, 2:] / torch.tensor(weights[2:])).clamp(max=LARGEST_LOG_RATIO).exp() * sides
+    grown = (deltas[:, 2:] / torch.tensor(weights[2:])).clamp(max=MAX_LOG_SCALE).exp() * sides
     return torch.cat([moved - 0.5 * grown, moved + 0.5 * grown], dim=1)
 
 

@@ -15,10 +15,10 @@ from pipelines.exporters.base import Agreement, PlainDetector
 from pipelines.exporters.description import classes_record, write_json
 from pipelines.exporters.files import expect_tensors, read_tensors, renamed
 from pipelines.exporters.requirements import refuse_normalized_features, resnet_depth
-from pipelines.exporters.rois import MAX_LOG_SCALE, PooledRoIs, compare_rois, linear, refine_boxes
+from pipelines.exporters.rois import PooledRoIs, compare_rois, linear, refine_boxes
 from pipelines.models.detection import ROI_SIZE, SAMPLING_RATIO
 from pipelines.models.detector_folder import CLASSES
-from pipelines.models.roi_heads import BOX_CODER_WEIGHTS
+from pipelines.models.roi_heads import BOX_CODER_WEIGHTS, MAX_LOG_SCALE
 
 FORM = "mmdetection"
 WEIGHTS, CONFIG = "model.pth", "config.py"

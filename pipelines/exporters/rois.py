@@ -13,8 +13,7 @@ from torch.nn import functional as F
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from pipelines.exporters.base import Agreement, PlainDetector
-
-MAX_LOG_SCALE = math.log(1000 / 16)  # of a side, in all three programs (Girshick et al.)
+from pipelines.models.roi_heads import MAX_LOG_SCALE
 
 
 class PooledRoIs(NamedTuple):

@@ -1,6 +1,6 @@
 """Run the source of an export and the export itself on the same images.
 
-Shapes: H, W height and width of an image in pixels, n detections, M RoIs, R RoI feature width.
+Shapes: H, W height and width of an image in pixels, n detections.
 """
 
 from collections.abc import Callable, Sequence
@@ -42,17 +42,6 @@ def compare_on_resized_images(
         boxes = found.boxes * found.boxes.new_tensor(ratios * 2)
         pairs.append((found._replace(boxes=boxes), Detections(*export(resized))))
     return compare_detections(pairs)
-
-
-@torch.inference_mode()
-def roi_features(source: PlainDetector, image: Tensor) -> Tensor:
-    """Return the features ``[M, R]`` of an image's RoIs; the image is uint8 ``[3, H, W]``."""
-    model = source.model
-    prepared, _ = model.transform([image.float() / 255])
-    features = model.backbone(prepared.tensors)
-    proposals, _ = model.rpn(prepared, features)
-    x: Tensor = model.roi_heads.roi_features(features, proposals, prepared.image_sizes).x
-    return x
 
 
 def _detect(source: PlainDetector, image: Tensor) -> Detections:

@@ -27,7 +27,7 @@ from pipelines.exporters.description import (
 )
 from pipelines.exporters.files import expect_tensors, read_tensors
 from pipelines.exporters.requirements import refuse_normalized_features
-from pipelines.exporters.running import roi_features
+from pipelines.exporters.rois import pool_rois
 from pipelines.exporters.torchvision import WEIGHTS
 from pipelines.models.detector_folder import CLASSES, CONFIG
 from pipelines.models.state_names import CLASS_LAYER, SHARED_BOX_LAYER, to_torchvision
@@ -88,7 +88,7 @@ def _compare(
         For each RoI ``[M]``: its highest sigmoid, what the softmax makes of that class, the largest
         difference from a softmax over our logits, and that of a box delta.
     """
-    x = roi_features(source, image)
+    x = source.model.roi_heads.box_head(pool_rois(source.model, image).pooled)
     logits, deltas = source.model.roi_heads.class_head(x), source.model.roi_heads.bbox_pred(x)
     stock_logits, stock_deltas = model.roi_heads.box_predictor(x)
     promised = F.pad(logits, (1, 0)).softmax(dim=1)

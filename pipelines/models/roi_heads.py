@@ -6,6 +6,7 @@ Torchvision's own head is a softmax over K + 1 classes; at 5000 classes it turns
 0.74 into 0.24, so it cannot express this one.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from pipelines.models.losses import LabelTables, box_loss
 from pipelines.models.postprocess import Detections, Selection, detect_in_blocks, solid_rows
 
 BOX_CODER_WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # Girshick et al.; torchvision's and the release's
+MAX_LOG_SCALE = math.log(1000 / 16)  # of a box's side; torchvision's, and in all that export serves
 ROI_IOU = 0.5  # a RoI is foreground from this overlap on, background below it (release)
 
 
