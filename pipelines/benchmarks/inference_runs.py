@@ -56,14 +56,18 @@ def our_passes(
 
     The vocabularies take turns, so that what else the machine does slows all of them down.
     """
-    prepared = prepare(setup)
-    heads = {k: class_rows(prepared.x, k) for k in classes}
-    for _ in range(runs + 1):
-        stages = {}
-        for k, head in heads.items():
-            prepared.model.roi_heads.class_head = head
-            stages[k] = _pass(prepared, prepared.model, setup)
-        yield stages
+    threads = torch.get_num_threads()
+    try:
+        prepared = prepare(setup)
+        heads = {k: class_rows(prepared.x, k) for k in classes}
+        for _ in range(runs + 1):
+            stages = {}
+            for k, head in heads.items():
+                prepared.model.roi_heads.class_head = head
+                stages[k] = _pass(prepared, prepared.model, setup)
+            yield stages
+    finally:
+        torch.set_num_threads(threads)  # the caller's, who goes on in this process
 
 
 @torch.inference_mode()

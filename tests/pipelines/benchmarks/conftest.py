@@ -1,15 +1,24 @@
 """Small ground truth for the benchmarks, and measurements that start no process."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import torch
 
 from pipelines.benchmarks import evaluation, fresh_process, inference, official_comparison
 from pipelines.benchmarks import official_evaluators as official
 from pipelines.data.annotations import BoxTable
 from pipelines.data.open_images import read_boxes
 from pipelines.data.synthetic import write_synthetic_boxes
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _threads_as_before() -> Iterator[None]:
+    """Let no benchmark that runs in this process leave other tests its number of threads."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

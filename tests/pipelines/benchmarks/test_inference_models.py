@@ -10,7 +10,7 @@ from pipelines.benchmarks.inference_models import (
     prepare,
     torchvision_detector,
 )
-from pipelines.benchmarks.inference_runs import _postprocessors
+from pipelines.benchmarks.inference_runs import _postprocessors, our_passes
 
 SETUP = InferenceSetup("tiny", 64, "cpu", "float32", 1, None)
 
@@ -55,3 +55,12 @@ def test_both_postprocess_the_same_logits(prepared: Prepared) -> None:
 
     torch.testing.assert_close(ours().scores, model([prepared.image])[0]["scores"])
     torch.testing.assert_close(theirs()[1][0], stock([prepared.image])[0]["scores"])
+
+
+def test_the_caller_keeps_its_threads() -> None:
+    """Passes run with the threads of the setup, and what comes after them with those before."""
+    torch.set_num_threads(2)
+
+    during = [torch.get_num_threads() for _ in our_passes(SETUP, [3], runs=1)]
+
+    assert (during, torch.get_num_threads()) == ([1, 1], 2)
