@@ -90,7 +90,7 @@ def export_detector(
         WTNError: For bad inputs.
     """
     chosen = _format(form, approximate_softmax)
-    _refuse_replacing(output, [checkpoint, head, *images], overwrite, chosen.file is not None)
+    _refuse_replacing(output, [checkpoint, head, *images], overwrite, chosen)
     source = PlainDetector.load(checkpoint, head)
     pictures = _images(images, checkpoint, count)
     exporter = cast(Exporter, import_module(f"pipelines.exporters.{chosen.module}"))
@@ -156,7 +156,7 @@ def _training_images(checkpoint: Path) -> ImageStore:
 
 
 def _refuse_replacing(
-    output: Path, inputs: Sequence[Path | None], overwrite: bool, is_file: bool
+    output: Path, inputs: Sequence[Path | None], overwrite: bool, form: Format
 ) -> None:
     """Raise ConfigError if an output cannot be put in its place, before any work."""
     refuse_to_replace(output, inputs)
@@ -164,18 +164,35 @@ def _refuse_replacing(
         return
     if not overwrite:
         raise ConfigError("exists", where=output, mend="Name another --output, or give --force.")
+    problem = None
     if output.is_symlink():
-        raise ConfigError("a link, which is not replaced", where=output, mend="Name its target.")
-    if output.is_dir() and any(output.iterdir()) and not (output / CLASSES).exists():
-        raise ConfigError(
-            "a folder with other things in it", where=output, mend="Name another --output."
-        )
-    if output.is_file() != is_file:
-        raise ConfigError(
-            "a folder, and the form is a file" if is_file else "a file, and the form is a folder",
-            where=output,
-            mend="Name another --output.",
-        )
+        problem = "a link, which is not replaced"
+    elif not output.is_file() and not output.is_dir():
+        problem = "neither a file nor a folder, and not replaced"
+    elif output.is_file() != (form.file is not None):
+        is_file = "a file, and the form is a folder"
+        problem = is_file if output.is_file() else "a folder, and the form is a file"
+    elif output.is_dir():
+        problem = _foreign(output, form)
+    if problem is not None:
+        raise ConfigError(problem, where=output, mend="Name another --output.")
+
+
+def _foreign(folder: Path, form: Format) -> str | None:
+    """Return why a folder is not an earlier export of a form, which may be replaced; or None."""
+    ours = {*form.files, "__pycache__"}
+    names = sorted(file.name for file in folder.iterdir())
+    foreign = [name for name in names if name not in ours]
+    if foreign:
+        return f"the folder holds {foreign[0]!r}, which is not of the export"
+    if not names:
+        return None
+    try:
+        record = json.loads((folder / CLASSES).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        record = None
+    is_export = isinstance(record, dict) and "activation" in record
+    return None if is_export else "the folder is no earlier export"
 
 
 def _check_classes(source: PlainDetector, folder: Path, softmax: bool) -> None:
@@ -225,26 +242,14 @@ def _folder_beside(output: Path) -> Iterator[Path]:
 
 
 def _move(made: Path, output: Path) -> None:
-    """Put a file or folder in its place; what was there goes at last.
-
-    Raises:
-        ConfigError: If a folder is there that holds anything but an earlier export.
-    """
+    """Put a file or folder in its place; the folder that was there goes at last."""
     if not output.is_dir():
         made.replace(output)
         return
-    ours = {file.name for file in made.iterdir()} | {"__pycache__"}
-    foreign = sorted(file.name for file in output.iterdir() if file.name not in ours)
-    if foreign:
-        raise ConfigError(
-            f"the folder holds {foreign[0]!r}, which is not of the export",
-            where=output,
-            mend="Name another --output, or remove the folder yourself.",
-        )
     earlier = output.rename(made.with_name(f"{made.name}.earlier"))
     try:
         made.replace(output)
-    except OSError:
+    except BaseException:  # also Ctrl-C
         earlier.rename(output)
         raise
     shutil.rmtree(earlier)

@@ -143,7 +143,7 @@ def read_artifact(
     with opened(path) as file:
         tensors = {name: file.get_tensor(name) for name in header["shapes"]}
     for name, tensor in tensors.items():
-        _expect_finite(path, name, tensor)
+        expect_finite(path, name, tensor)
     return tensors, header, header.get("provenance", {})
 
 
@@ -282,7 +282,8 @@ def _from_header(path: Path, key: str, text: str) -> Any:  # noqa: ANN401 - JSON
         raise ArtifactError(f"the header's {key} is not JSON", where=path) from error
 
 
-def _expect_finite(path: Path, name: str, tensor: "Tensor") -> None:
+def expect_finite(path: Path, name: str, tensor: "Tensor") -> None:
+    """Raise ArtifactError if a tensor holds a number that is not finite."""
     if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
         bad = (~tensor.reshape(len(tensor) if tensor.dim() else 1, -1).isfinite()).any(dim=1)
         row = int(bad.nonzero()[0])

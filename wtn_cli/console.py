@@ -26,6 +26,8 @@ from rich.text import Text
 
 from pipelines.errors import WTNError
 
+_above: Console | None = None  # of the progress bar, if it shares its terminal with stdout
+
 
 def out() -> Console:
     """Return the console for results."""
@@ -52,11 +54,7 @@ def note(message: str) -> None:
 
 
 def say(message: str) -> None:
-    """Print one line to stdout, as it is.
-
-    Not through a console of Rich: that would go round a progress bar on the same terminal, and the
-    bar would erase the line.
-    """
+    """Print one line to stdout, as it is."""
     emit_line(_printable(message))
 
 
@@ -66,7 +64,14 @@ def emit_json(value: object) -> None:
 
 
 def emit_line(line: str) -> None:
-    """Print one line on stdout at once, for a program that reads along."""
+    """Print one line on stdout at once, for a program that reads along.
+
+    While a progress bar is shown on the same terminal, the line goes above it, or the bar would
+    erase it.
+    """
+    if _above is not None:
+        _above.print(line, markup=False, highlight=False, soft_wrap=True)
+        return
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
@@ -177,9 +182,14 @@ def progress(label: str) -> Iterator[ProgressLine]:
         TimeElapsedColumn(),
         TextColumn("eta {task.fields[eta]}"),
     )
-    shared = sys.stdout.isatty()  # else what is printed would go to stderr, above the bar
-    with _BarAboveDetail(*columns, console=console, transient=True, redirect_stdout=shared) as bar:
-        yield ProgressLine(bar, label)
+    global _above
+    bar = _BarAboveDetail(*columns, console=console, transient=True, redirect_stdout=False)
+    with bar:
+        _above = console if sys.stdout.isatty() else None
+        try:
+            yield ProgressLine(bar, label)
+        finally:
+            _above = None
 
 
 def _printable(text: str) -> str:

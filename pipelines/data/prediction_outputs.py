@@ -171,7 +171,7 @@ def _drawing_paths(files: Sequence[Path], folder: Path) -> dict[Path, Path]:
     """
     paths = {file: folder / f"{file.stem}.png" for file in files}
     if len(set(paths.values())) < len(paths):
-        parents = {file: file.resolve().parent for file in files}
+        parents = {file: file.parent.resolve() for file in files}
         above = os.path.commonpath(parents.values())
         paths = {
             file: folder / parents[file].relative_to(above) / f"{file.stem}.png" for file in files

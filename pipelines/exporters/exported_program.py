@@ -33,7 +33,7 @@ from pipelines.exporters.graph import (
 from pipelines.exporters.running import compare_on_resized_images
 from pipelines.models.detector_folder import CLASSES
 
-FILE = str(FORMATS["pt2"].file)
+(FILE,) = FORMATS["pt2"].files
 CANDIDATES = 10_000  # 20 times the release's 500 detections of an image
 
 
@@ -48,7 +48,7 @@ def write(source: PlainDetector, folder: Path) -> None:
         raise MismatchError(
             f"the detector's images have {least} pixels on the shorter side, and a traced program "
             f"serves {LEAST_SIDE} and more",
-            mend="Take --format onnx or torchvision.",
+            mend="Take --format onnx.",
         )
     graph = DetectorGraph(source.model, suppress_in_classes)
     with torch.no_grad(), warnings.catch_warnings():

@@ -17,29 +17,62 @@ class Format:
             :class:`pipelines.exporters.base.Exporter`.
         target: Who takes it.
         exactness: What is exact in it, and what is not.
-        file: Name of the only file, if there is only one; else the form is a folder.
+        files: What it consists of; a form of one file is that file, and else a folder.
     """
 
     module: str
     target: str
     exactness: str
-    file: str | None = None
+    files: tuple[str, ...]
+
+    @property
+    def file(self) -> str | None:
+        """The only file, if there is only one."""
+        return self.files[0] if len(self.files) == 1 else None
 
 
 FORMATS: dict[str, Format] = {
-    "directory": Format("directory", "wtn; JSON and safetensors for any tool", "exact"),
-    "torchvision": Format("torchvision", "torch and torchvision alone", "exact"),
-    "onnx": Format("onnx", "onnxruntime; ONNX opset 20", "exact", "detector.onnx"),
+    "directory": Format(
+        "directory",
+        "wtn; JSON and safetensors for any tool",
+        "exact",
+        (
+            "config.json",
+            "model.safetensors",
+            "classes.json",
+            "preprocessor_config.json",
+            "README.md",
+        ),
+    ),
+    "torchvision": Format(
+        "torchvision",
+        "torch and torchvision alone",
+        "exact",
+        ("model.py", "model.pth", "config.json", "classes.json"),
+    ),
+    "onnx": Format("onnx", "onnxruntime; ONNX opset 20", "exact", ("detector.onnx",)),
     "pt2": Format(
         "exported_program",
         "torch.export.load",
         "exact within the 10,000 best candidates",
-        "detector.pt2",
+        ("detector.pt2",),
     ),
-    "detectron2": Format("detectron2", "detectron2", "head exact"),
-    "mmdetection": Format("mmdetection", "MMDetection 3", "head exact"),
-    "detic": Format("detic", "Detic-style zero-shot heads (.npy)", "head exact; a head only"),
+    "detectron2": Format(
+        "detectron2", "detectron2", "head exact", ("model.pth", "config.yaml", "classes.json")
+    ),
+    "mmdetection": Format(
+        "mmdetection", "MMDetection 3", "head exact", ("model.pth", "config.py", "classes.json")
+    ),
+    "detic": Format(
+        "detic",
+        "Detic-style zero-shot heads (.npy)",
+        "head exact; a head only",
+        ("zeroshot_weights.npy", "names.txt", "head.pth", "config.yaml", "classes.json"),
+    ),
 }
 APPROXIMATE_SOFTMAX = Format(
-    "torchvision_softmax", "stock torchvision without our code", "approximate"
+    "torchvision_softmax",
+    "stock torchvision without our code",
+    "approximate",
+    ("model.pth", "config.json", "classes.json"),
 )

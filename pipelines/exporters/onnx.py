@@ -23,7 +23,7 @@ from pipelines.exporters.onnx_nms import best_first, translations
 from pipelines.exporters.onnx_rows import compress_rows, expect_rows
 from pipelines.exporters.running import compare_on_resized_images
 
-FILE = str(FORMATS["onnx"].file)
+(FILE,) = FORMATS["onnx"].files
 OPSET = 20
 OUTPUTS = ("boxes", "scores", "labels")
 _NEEDED = ("onnx", "onnxscript", "onnxruntime")

@@ -13,7 +13,7 @@ from pipelines.artifacts import DetectionHead
 from pipelines.config import ArchitectureSettings
 from pipelines.errors import ArtifactError, DatasetError
 from pipelines.models.state_names import BOX_LAYER, CLASS_HEAD, from_torchvision
-from pipelines.storage import FORMAT_VERSION, expect_shape, opened, required_tensor
+from pipelines.storage import FORMAT_VERSION, expect_finite, expect_shape, opened, required_tensor
 from pipelines.vocabulary import CLASS_GROUPS, Vocabulary
 
 FORMAT = "wtn.detector"
@@ -63,15 +63,18 @@ def read_folder(folder: Path) -> DetectorFolder:
     weights = folder / WEIGHTS
     with opened(weights) as file:
         state = from_torchvision({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 - not a mapping
-    width = required_tensor(weights, state, f"{CLASS_HEAD}weight").shape[-1]
+    for name, tensor in state.items():
+        expect_finite(weights, name, tensor)
+    rows = required_tensor(weights, state, f"{CLASS_HEAD}weight")
+    expect_shape(weights, f"{CLASS_HEAD}weight", rows, (len(vocabulary), None))
     shapes = {
-        f"{CLASS_HEAD}weight": (len(vocabulary), width),
+        f"{CLASS_HEAD}weight": rows.shape,
         f"{CLASS_HEAD}bias": (len(vocabulary),),
-        f"{BOX_LAYER}weight": (4, width),
+        f"{BOX_LAYER}weight": (4, rows.shape[1]),
         f"{BOX_LAYER}bias": (4,),
     }
     for name, shape in shapes.items():
-        expect_shape(weights, name, required_tensor(weights, state, name), shape)
+        expect_shape(weights, name, required_tensor(weights, state, name), tuple(shape))
     weight, bias, box_weight, box_bias = (state[name] for name in shapes)
     provenance = config.get("provenance", {})
     head = DetectionHead(weight, bias, box_weight, box_bias, vocabulary, groups, provenance)
@@ -94,7 +97,8 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        files = sorted(file.name for file in path.parent.glob("*.safetensors"))
+        weights = sorted(file.name for file in path.parent.glob("*.safetensors"))
+        files = [name for name in weights if name != WEIGHTS]
         mend = f"In the folder is {files[0]}." if files else _MADE_BY
         raise ArtifactError("no such file", where=path, mend=mend) from error
     except ValueError as error:  # not JSON, or not UTF-8

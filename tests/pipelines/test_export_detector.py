@@ -164,18 +164,25 @@ def test_what_stands_in_the_way_is_told_before_the_work(
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").write_text("x")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "classes.json").write_text("mine")
     for name, form, message in (
         ("file", "directory", "a file, and the form is a folder"),
         ("link", "directory", "a link, which is not replaced"),
-        ("photos", "directory", "a folder with other things in it"),
+        ("photos", "directory", "the folder holds 'a.jpg', which is not of the export"),
+        ("notes", "directory", "the folder is no earlier export"),
         ("empty", "onnx", "a folder, and the form is a file"),
     ):
         with pytest.raises(ConfigError, match=message):
             export_detector(Path("nowhere"), tmp_path / name, form, overwrite=True)
 
 
-def test_an_earlier_export_survives_a_failing_disk(
-    artifacts: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", [OSError(5, "the disk fails"), KeyboardInterrupt()])
+def test_an_earlier_export_survives_a_failure(
+    error: BaseException,
+    artifacts: SimpleNamespace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """If the new folder cannot be put in its place, the old one is back."""
     output = tmp_path / "out"
@@ -186,11 +193,11 @@ def test_an_earlier_export_survives_a_failing_disk(
 
     def fail(path: Path, target: Path) -> Path:
         if target == output:
-            raise OSError(5, "the disk fails", str(target))
+            raise error
         return replaced(path, target)
 
     monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(OSError, match="the disk fails"):
+    with pytest.raises(type(error)):
         export_detector(artifacts.checkpoint, output, "directory", overwrite=True)
 
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -95,6 +95,19 @@ def test_pictures_of_several_folders_keep_them(tmp_path: Path) -> None:
     assert drawn == [Path("drawn/a/1.png"), Path("drawn/b/c/1.png")]
 
 
+def test_links_to_pictures_lie_in_their_own_folders(tmp_path: Path) -> None:
+    """A link is drawn where it stands, not where its picture is."""
+    (tmp_path / "store.jpg").touch()
+    files = [tmp_path / clip / "x.jpg" for clip in ("a", "b")]
+    for file in files:
+        file.parent.mkdir()
+        file.symlink_to(tmp_path / "store.jpg")
+
+    drawn = prediction_outputs._drawing_paths(files, tmp_path / "drawn").values()
+
+    assert [path.parent.name for path in drawn] == ["a", "b"]
+
+
 @pytest.mark.parametrize("folder", [".", "../link"])
 def test_the_given_pictures_are_not_overwritten(
     pictures: list[Path], tmp_path: Path, folder: str

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from pipelines.errors import ArtifactError, ConfigError
 from pipelines.export_detector import export_detector
@@ -73,7 +74,7 @@ def test_files_that_do_not_fit_each_other_are_refused(
     path = folder / "classes.json"
     good = json.loads(path.read_text())["classes"]
     for classes, message in (
-        (good[:-2], r"class_head.weight has shape \[8, 32\] where \[6, 32\]"),
+        (good[:-2], r"class_head.weight has shape \[8, 32\] where \[6, 'any'\]"),
         (good[::-1], "has index 7 and stands in place 0"),
         ([good[0] | {"group": "unseen"}, *good[1:]], "of no group that there is: 'unseen'"),
         ([good[0] | {"id": 5}, *good[1:]], "the id and name of class 0 are not text"),
@@ -83,3 +84,21 @@ def test_files_that_do_not_fit_each_other_are_refused(
         path.write_text(json.dumps({"classes": classes}))
         with pytest.raises(ArtifactError, match=message):
             read_folder(folder)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(torch.tensor(1.0), "has shape"), (torch.full((8, 32), torch.nan), "is not finite")],
+)
+def test_rows_of_another_shape_or_kind_are_refused(
+    value: torch.Tensor, message: str, artifacts: SimpleNamespace, tmp_path: Path
+) -> None:
+    """A single number, and numbers that are none, are no rows."""
+    folder = tmp_path / "detector"
+    export_detector(artifacts.checkpoint, folder, "directory")
+    weights = load_file(folder / "model.safetensors")
+    name = "roi_heads.box_predictor.cls_score.weight"
+    save_file(weights | {name: value}, folder / "model.safetensors")
+
+    with pytest.raises(ArtifactError, match=message):
+        read_folder(folder)
