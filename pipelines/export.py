@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from pipelines.artifacts import ClassifierWeights, DetectorCheckpoint
+from pipelines.artifacts import ClassifierWeights, DetectionHead, DetectorCheckpoint
 from pipelines.class_similarity import ClassSimilarity
 from pipelines.config import HeadPrecision, NeighborSettings
 from pipelines.data.class_choice import choose_rows
@@ -120,15 +120,25 @@ def export_head(
         precision=precision,
     )
     head.save(output)
+    return _report(head, output, method, borrowed, used)
+
+
+def _report(
+    head: DetectionHead,
+    output: Path,
+    method: str,
+    borrowed: dict[str, int],
+    neighbors: dict[str, Any],
+) -> ExportReport:
     return ExportReport(
         head=output,
-        classes=len(chosen),
+        classes=len(head.vocabulary),
         width=head.weight.shape[1],
         groups=dict(Counter(head.groups)),
         method=method,
         borrowed=borrowed,
-        neighbors=used,
-        precision=precision,
+        neighbors=neighbors,
+        precision=head.precision,
         megabytes=output.stat().st_size / 1e6,
     )
 

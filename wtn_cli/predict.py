@@ -62,6 +62,11 @@ def predict(
     from pipelines.data.prediction_outputs import PredictionOutputs
     from pipelines.predict import Detector
 
+    if coco == STDIO:
+        raise ConfigError(
+            "--coco writes a file that is whole at the end, so it cannot be stdout",
+            mend="Name a file; --jsonl - writes on stdout.",
+        )
     show = _display(as_json, jsonl, score_threshold if thresholds is None else None)
     outputs = PredictionOutputs(save, None if jsonl == STDIO else jsonl, coco, coco_annotations)
     bad = _BadPictures(on_error)

@@ -245,3 +245,20 @@ def test_results_go_to_stdout_also_beside_a_bar(
     assert "6/6" in shown.getvalue()
     assert "images/s" in shown.getvalue()
     assert "img0.jpg" not in shown.getvalue()
+
+
+def test_coco_results_are_a_file(
+    wtn: Wtn,
+    world: SimpleNamespace,
+    artifacts: SimpleNamespace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A file called - is nothing that anybody wants."""
+    monkeypatch.chdir(tmp_path)
+
+    ended = wtn("predict", world.images, "--checkpoint", artifacts.checkpoint, "--coco", "-")
+
+    assert ended.returncode == 2
+    assert "--coco writes a file" in ended.stderr
+    assert list(tmp_path.iterdir()) == []
