@@ -5,7 +5,7 @@ experiment/e2e_faster_rcnn_R_50_FPN_1x.yaml), because it is what produced the pa
 """
 
 from pipelines.config.base import Metric, Precision
-from pipelines.config.data import BoxPolicy, DataSettings, Sampler
+from pipelines.config.data import BadImages, BoxPolicy, DataSettings, Sampler
 from pipelines.config.detector import BackboneName, BackboneSettings, DetectorSettings
 from pipelines.config.head import (
     HeadPrecision,
@@ -19,6 +19,10 @@ from pipelines.config.head import (
 from pipelines.config.loading import load_settings, show_settings, validate_settings
 from pipelines.config.training import (
     ArchitectureSettings,
+    CheckpointSettings,
+    EngineSettings,
+    EvaluationSettings,
+    LimitSettings,
     OptimizerSettings,
     ScheduleSettings,
     TrainSettings,
@@ -28,12 +32,17 @@ __all__ = [
     "ArchitectureSettings",
     "BackboneName",
     "BackboneSettings",
+    "BadImages",
     "BoxPolicy",
+    "CheckpointSettings",
     "DataSettings",
     "DetectorSettings",
+    "EngineSettings",
+    "EvaluationSettings",
     "HeadPrecision",
     "HeadSettings",
     "LSDASettings",
+    "LimitSettings",
     "Method",
     "Metric",
     "NeighborSettings",

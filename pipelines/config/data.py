@@ -5,13 +5,15 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from pipelines.config.base import Fraction, Settings
+from pipelines.config.base import Fraction, Positive, Settings
 
 BoxPolicy = Literal["error", "clip", "drop"]
-Sampler = Literal["class-balanced", "uniform", "repeat-factor"]
+Sampler = Literal["class-balanced", "uniform", "repeat-factor", "sequential"]
+BadImages = Literal["error", "skip"]
 
 
-def _as_sequence(value: object) -> object:
+def as_sequence(value: object) -> object:
+    """Return one path as a list of one."""
     return [value] if isinstance(value, str | Path) else value
 
 
@@ -21,7 +23,7 @@ class DataSettings(Settings):
     boxes: Path
     """An index made by ``wtn prepare``, or an Open Images box CSV; coordinates are fractions of
     the image."""
-    images: Annotated[tuple[Path, ...], BeforeValidator(_as_sequence)] = ()
+    images: Annotated[tuple[Path, ...], BeforeValidator(as_sequence)] = ()
     """Folders, zip and tar files of images named ``<ImageID>.jpg`` (or .jpeg, .png, .webp), one or
     a list; without them those of the index."""
     classes: Path | None = None
@@ -35,8 +37,13 @@ class DataSettings(Settings):
     box_policy: BoxPolicy = "error"
     """What to do with a box that leaves the image, has no area, is a copy or is not finite."""
     sampler: Sampler = "class-balanced"
-    """Which images a pass shows: ``class-balanced`` as the release, ``uniform`` each once, or
-    ``repeat-factor`` those of rare classes more often (LVIS)."""
+    """Which images a pass shows: ``class-balanced`` as the release, ``uniform`` each once,
+    ``repeat-factor`` those of rare classes more often (LVIS), or ``sequential`` each once, in long
+    runs as they lie in their archives, for storage that is slow to jump about in."""
+    shuffle_buffer: Positive = 4096
+    """Of sequential: images that wait to be drawn at random."""
+    bad_images: BadImages = "error"
+    """What to do with an image that does not decode: stop, or take another and count it."""
     repeat_threshold: Annotated[float, Field(gt=0, le=1)] = 1e-3
     """Of repeat-factor: fraction of the images below which a class is rare (LVIS: 0.001)."""
     group_by_aspect_ratio: bool = True

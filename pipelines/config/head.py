@@ -17,7 +17,7 @@ BORROWERS: tuple[Method, ...] = ("faster-rcnn", "lsda")
 TRANSFERS: tuple[Method, ...] = ("wtn", "wtn+", *AUTOENCODERS)
 _OF_TRANSFERS = ("input_norm", "norm", "negative_slope", "zero_gamma", "initialization", "dropout",
                  "activity", "activity_reduction", "bias")  # fmt: skip
-_OF_AE_WTN = ("alpha", "reconstruction", "reconstructed")
+_OF_AE_WTN = ("alpha", "reconstruction", "reconstructed", "reconstructed_count")
 USED_BY: dict[str, tuple[Method, ...]] = {
     **dict.fromkeys(_OF_TRANSFERS, TRANSFERS),
     **dict.fromkeys(_OF_AE_WTN, AUTOENCODERS),
@@ -102,6 +102,8 @@ class HeadSettings(Settings):
     reconstruction: Literal["smooth_l1", "l2"] = "smooth_l1"
     reconstructed: Literal["all", "seen"] = "all"
     """Classes whose rows are reconstructed (release: all)."""
+    reconstructed_count: Positive | None = None
+    """How many of them in a step, drawn anew each time; None: every one (release)."""
     bias: Literal["shared", "per-class"] = "shared"
     """One learned bias for all transferred classes (release), or one for each seen class, whose
     mean serves the others."""

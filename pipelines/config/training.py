@@ -5,10 +5,18 @@ from pathlib import Path
 from typing import Annotated, Self
 
 import tomli_w
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from pipelines.config.base import AboveZero, AtLeastZero, Fraction, Positive, Settings
-from pipelines.config.data import DataSettings
+from pipelines.config.base import (
+    AboveZero,
+    AtLeastZero,
+    Fraction,
+    Metric,
+    Positive,
+    Precision,
+    Settings,
+)
+from pipelines.config.data import DataSettings, as_sequence
 from pipelines.config.detector import BackboneSettings, DetectorSettings
 from pipelines.config.head import HeadSettings
 
@@ -50,6 +58,64 @@ class ScheduleSettings(Settings):
         return self
 
 
+class EngineSettings(Settings):
+    """How the machine does it; what is learned differs by rounding at most."""
+
+    precision: Precision = "float32"
+    """Of convolutions and matrix products; the transfer network, the losses and the weights stay
+    float32 (release: float32)."""
+    accumulation: Positive = 1
+    """Passes that a batch is cut into, to save memory; the step is the same."""
+    channels_last: bool = False
+    """Keep images and convolutions in the memory format that tensor cores like."""
+    fused: bool = True
+    """Let each optimizer step in one kernel."""
+    compile: bool = False
+    """Compile backbone and box head with torch.compile."""
+
+
+class CheckpointSettings(Settings):
+    """Which checkpoints a run keeps."""
+
+    keep_last: Positive = 2
+    """The newest ones; with more than one, a damaged one loses little."""
+    keep_best: str | None = None
+    """Also the best one by this metric of the periodic evaluation, such as ``novel_AP50``."""
+
+
+class EvaluationSettings(Settings):
+    """The evaluation during training; none unless ``every`` is given."""
+
+    every: Positive | None = None
+    """Iterations between two evaluations; the last iteration is evaluated too."""
+    boxes: Path | None = None
+    """As ``data.boxes``."""
+    images: Annotated[tuple[Path, ...], BeforeValidator(as_sequence)] = ()
+    """As ``data.images``."""
+    image_labels: Path | None = None
+    """Verified image-level labels; without them the boxes are taken as exhaustive."""
+    hierarchy: Path | None = None
+    """Expands both, as in ``wtn evaluate``."""
+    metric: Metric = "oid"
+    max_images: Positive | None = None
+    """Evaluate on the first so many images with boxes, for speed."""
+
+    @model_validator(mode="after")
+    def _has_boxes(self) -> Self:
+        if self.every is not None and self.boxes is None:
+            raise ValueError("evaluation.every needs evaluation.boxes")
+        return self
+
+
+class LimitSettings(Settings):
+    """When a run stops before its end, and what it puts up with."""
+
+    max_hours: AboveZero | None = None
+    """Save and stop after so many hours; the run goes on with ``--resume``."""
+    skip_nonfinite: Annotated[int, Field(ge=0)] = 0
+    """Steps with a loss that is not finite that are left out, before the next one ends the run."""
+
+
 class ArchitectureSettings(Settings):
     """What the detector itself is built from; all that is left of a training when it runs."""
 
@@ -70,6 +136,10 @@ class TrainSettings(Settings):
     head: HeadSettings = HeadSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
     schedule: ScheduleSettings = ScheduleSettings()
+    engine: EngineSettings = EngineSettings()
+    checkpoints: CheckpointSettings = CheckpointSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    limits: LimitSettings = LimitSettings()
     seed: Annotated[int, Field(ge=0)] = 0
     device: str = "auto"
     """``auto`` takes CUDA when there is one; else ``cpu``, ``cuda``, ``cuda:1``, ..."""
@@ -88,6 +158,21 @@ class TrainSettings(Settings):
             detector=self.detector,
             normalizes_features=self.normalizes_features,
         )
+
+    @model_validator(mode="after")
+    def _batch_divides(self) -> Self:
+        if self.schedule.batch_size % self.engine.accumulation:
+            raise ValueError(
+                f"engine.accumulation ({self.engine.accumulation}) must divide "
+                f"schedule.batch_size ({self.schedule.batch_size})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _best_is_evaluated(self) -> Self:
+        if self.checkpoints.keep_best is not None and self.evaluation.every is None:
+            raise ValueError("checkpoints.keep_best needs evaluation.every")
+        return self
 
     @model_validator(mode="after")
     def _groups_divide(self) -> Self:

@@ -6,6 +6,8 @@ the rest of D ("other"), K any number of classes, d classifier width, R RoI feat
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -48,9 +50,18 @@ class ClassWeightHead(nn.Module, ABC):
     Training, export and evaluation do not know which method they serve: they see this class.
 
     Attributes:
+        held: Rows that stand for those of :meth:`detection_rows` in the losses while a training
+            step lasts, or None.
         projection: ``[P, R]`` if features are projected and brought to length 1 before they meet
             the rows, which then are ``[K, P]``: no plain head expresses that. Else None.
     """
+
+    held: ClassRows | None = None
+
+    @property
+    def computes_rows(self) -> bool:
+        """Whether a network makes the rows, which a step should run once for all its images."""
+        return False
 
     @property
     def projection(self) -> Tensor | None:
@@ -75,15 +86,35 @@ class ClassWeightHead(nn.Module, ABC):
         """Score RoI features ``[M, R]``; the logits are ``[M, D]``."""
         return score(x, self.detection_rows(), self.projection)
 
+    def rows_and_losses(self) -> tuple[ClassRows, dict[str, Tensor]]:
+        """Return the rows ``[D, R]`` and the losses that depend on no image, by name."""
+        return self.detection_rows(), {}
+
     def losses(self, x: Tensor, labels: Tensor, tables: LabelTables) -> dict[str, Tensor]:
-        """Return the classification loss and the head's own losses, by name.
+        """Return the classification loss and, unless rows are held, the head's own losses, by name.
 
         Args:
             x: ``[M, R]`` RoI features.
             labels: ``[M]`` int64, 0 for background, else a detection class counted from 1.
             tables: Of the D classes.
         """
-        return {"loss_classifier": classification_loss(self(x), labels, tables)}
+        rows, own = (self.held, {}) if self.held is not None else self.rows_and_losses()
+        logits = score(x, rows, self.projection)
+        return {"loss_classifier": classification_loss(logits, labels, tables), **own}
+
+    def hold_rows(self) -> ClassRows:
+        """Compute the rows once for several passes, and return them: leaves that gather gradients.
+
+        Their gradients go on through the rows of :meth:`rows_and_losses`, which draws the same
+        random numbers if both start from one seed.
+        """
+        with torch.no_grad(), _without_statistics(self):
+            rows = self._rows_to_hold()
+        self.held = ClassRows(*(part.clone().requires_grad_() for part in rows))
+        return self.held
+
+    def _rows_to_hold(self) -> ClassRows:
+        return self.detection_rows()
 
 
 class SeenAndOtherHead(ClassWeightHead):
@@ -143,6 +174,21 @@ class FixedHead(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Score RoI features ``[M, R]``; the logits are ``[M, K]``."""
         return score(x, self.detection_rows(), self.projection)
+
+
+@contextmanager
+def _without_statistics(module: nn.Module) -> Iterator[None]:
+    """Let no batch norm learn from what passes: the same rows pass again with gradients."""
+    learning = [
+        norm
+        for norm in module.modules()
+        if isinstance(norm, nn.BatchNorm1d) and norm.track_running_stats
+    ]
+    for norm in learning:
+        norm.track_running_stats = False
+    yield
+    for norm in learning:
+        norm.track_running_stats = True
 
 
 def score(x: Tensor, rows: ClassRows, projection: Tensor | None = None) -> Tensor:

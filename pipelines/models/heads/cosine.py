@@ -44,8 +44,8 @@ class CosineHead(WeightTransferHead):
         """Return the classifier's directions with their changes."""
         return self._on(F.normalize(rows, dim=1), super().class_rows(rows))
 
-    def _seen_class_rows(self, encoded: Encoded) -> ClassRows:
-        return self._on(self._unit_rows, super()._seen_class_rows(encoded))
+    def _seen_class_rows(self, seen: Encoded) -> ClassRows:
+        return self._on(self._unit_rows, super()._seen_class_rows(seen))
 
     def _on(self, unit_rows: Tensor, change: ClassRows) -> ClassRows:
         directions = unit_rows + self.linear(unit_rows) + change.weight

@@ -15,9 +15,7 @@ from pipelines.models.heads.base import (
     ClassRowSource,
     SeenAndOtherHead,
     prior_bias,
-    score,
 )
-from pipelines.models.losses import LabelTables, classification_loss
 from pipelines.models.wtn import (
     Standardization,
     WeightTransfer,
@@ -29,10 +27,24 @@ DECODER_STD = 0.001  # of the decoder's last layer at the start (release)
 
 
 class Encoded(NamedTuple):
-    """What the encoder made of some classes: hidden activations ``[K, H]`` and rows ``[K, R]``."""
+    """What the encoder made of some classes.
 
+    Args:
+        places: ``[K]`` int64, their classifier rows.
+        hidden: ``[K, H]`` hidden activations.
+        rows: ``[K, R]`` detector rows.
+    """
+
+    places: Tensor
     hidden: Tensor
     rows: Tensor
+
+    def of(self, places: Tensor) -> "Encoded":
+        """Return some of the classes, by classifier row, in any order."""
+        if places is self.places:
+            return self
+        found = torch.searchsorted(self.places, places)
+        return Encoded(places, self.hidden[found], self.rows[found])
 
 
 class WeightTransferHead(SeenAndOtherHead):
@@ -67,26 +79,33 @@ class WeightTransferHead(SeenAndOtherHead):
         with torch.no_grad():
             self.register_buffer("_rows", self.standardize(source.rows), persistent=False)
 
+    @property
+    def computes_rows(self) -> bool:
+        """Whether a network makes the rows: yes."""
+        return True
+
     def seen_class_rows(self) -> ClassRows:
         """Return the transferred rows of the seen classes."""
-        return self._seen_class_rows(self._encode())
+        return self._seen_class_rows(self._encode_seen(self._seen_rows))
 
     def class_rows(self, rows: Tensor, shares: Tensor | None = None) -> ClassRows:
         """Standardise with the statistics of training, and transfer."""
         weight: Tensor = self._encoder(self.standardize(rows))
         return ClassRows(weight, self.common_bias.mean().expand(len(weight)))
 
-    def losses(self, x: Tensor, labels: Tensor, tables: LabelTables) -> dict[str, Tensor]:
-        """Return the classification loss, and those of the reconstruction and the activity."""
-        settings, encoded = self._settings, self._encode()
-        logits = score(x, self.with_other(self._seen_class_rows(encoded)))
-        found = {"loss_classifier": classification_loss(logits, labels, tables)}
+    def rows_and_losses(self) -> tuple[ClassRows, dict[str, Tensor]]:
+        """Return the rows, and the losses of the reconstruction and of the activity."""
+        settings, drawn = self._settings, self._draw()
+        encoded = self._encode(self._wanted(drawn))
+        seen = encoded.of(self._seen_rows)
+        losses = {}
         if settings.reconstructs:
-            found["loss_reconstruction"] = settings.alpha * self._reconstruction_loss(encoded.rows)
+            loss = self._reconstruction_loss(encoded.of(drawn))
+            losses["loss_reconstruction"] = settings.alpha * loss
         if settings.activity:
-            loss = activity_loss(self._seen(encoded.hidden), settings.activity_reduction)
-            found["loss_activity"] = settings.activity * loss
-        return found
+            loss = activity_loss(seen.hidden, settings.activity_reduction)
+            losses["loss_activity"] = settings.activity * loss
+        return self.with_other(self._seen_class_rows(seen)), losses
 
     def hidden_activations(self) -> Tensor:
         """Return the hidden activations ``[C, H]`` of all classes of the classifier."""
@@ -99,28 +118,49 @@ class WeightTransferHead(SeenAndOtherHead):
         return encoder
 
     @property
-    def _encodes_all(self) -> bool:
-        """Whether a loss, or the statistics of a BatchNorm, need the rows of all C classes."""
-        everywhere = self._settings.reconstructs and self._settings.reconstructed == "all"
-        return everywhere or self._settings.hidden_norm == "batch"
+    def _all(self) -> Tensor:
+        """The classifier rows of all C classes."""
+        return torch.arange(len(self._rows), device=self._rows.device)
 
-    def _encode(self) -> Encoded:
-        """Encode all C classes, or only the S seen ones if the others would not be used."""
-        hidden = self._encoder.hidden(
-            self._rows if self._encodes_all else self._rows[self._seen_rows]
-        )
-        return Encoded(hidden, self._encoder.project(hidden))
+    def _draw(self) -> Tensor:
+        """Return the classifier rows that are reconstructed this time."""
+        settings = self._settings
+        if not settings.reconstructs:
+            return self._seen_rows[:0]
+        pool = self._all if settings.reconstructed == "all" else self._seen_rows
+        count = settings.reconstructed_count
+        if count is None or count >= len(pool):
+            return pool
+        return pool[torch.randperm(len(pool))[:count].to(pool.device)]  # as on a CPU, anywhere
 
-    def _reconstruction_loss(self, encoded: Tensor) -> Tensor:
-        target = self._rows
-        if self._settings.reconstructed == "seen":
-            encoded, target = self._seen(encoded), target[self._seen_rows]
-        decoded = self.transfer["decoder"](encoded)
+    def _rows_to_hold(self) -> ClassRows:
+        """Encode what :meth:`rows_and_losses` does if dropout draws for every row of it."""
+        others = self._draw() if self._settings.dropout else self._seen_rows
+        return self.with_other(self._seen_class_rows(self._encode_seen(others)))
+
+    def _encode_seen(self, others: Tensor) -> Encoded:
+        """Return the seen classes, encoded together with others."""
+        return self._encode(self._wanted(others)).of(self._seen_rows)
+
+    def _wanted(self, drawn: Tensor) -> Tensor:
+        """Return the classifier rows to encode: the seen ones and those drawn, rising."""
+        if len(drawn) == len(self._rows):
+            return drawn
+        if self._settings.hidden_norm == "batch":  # whose statistics are those of all classes
+            return self._all
+        wanted: Tensor = torch.cat([self._seen_rows, drawn]).unique()  # type: ignore[no-untyped-call]
+        return wanted
+
+    def _encode(self, places: Tensor) -> Encoded:
+        """Encode the classes with these classifier rows; for some to be found, they rise."""
+        everything = len(places) == len(self._rows)
+        hidden = self._encoder.hidden(self._rows if everything else self._rows[places])
+        return Encoded(places, hidden, self._encoder.project(hidden))
+
+    def _reconstruction_loss(self, encoded: Encoded) -> Tensor:
+        decoded = self.transfer["decoder"](encoded.rows)
+        target = self._rows[encoded.places]
         return reconstruction_loss(decoded, target, self._settings.reconstruction)
 
-    def _seen(self, encoded: Tensor) -> Tensor:
-        return encoded[self._seen_rows] if self._encodes_all else encoded
-
-    def _seen_class_rows(self, encoded: Encoded) -> ClassRows:
-        weight = self._seen(encoded.rows)
-        return ClassRows(weight, self.common_bias.expand(len(weight)))
+    def _seen_class_rows(self, seen: Encoded) -> ClassRows:
+        return ClassRows(seen.rows, self.common_bias.expand(len(seen.rows)))

@@ -20,6 +20,7 @@ CHANGED: dict[str, object] = {
     "alpha": 1.0,
     "reconstruction": "l2",
     "reconstructed": "seen",
+    "reconstructed_count": 2,
 }  # to other values than the defaults
 SHARED = {"hidden": 64, "groups": 8, "prior": 0.1, "lsda": {"scale": 2.0}, "zsd": {"scale": 2.0}}
 
