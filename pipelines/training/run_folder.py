@@ -151,8 +151,8 @@ class RunFolder:
         if self.last is None:
             return "No checkpoint was written yet, so there is nothing to go on from."
         return (
-            f"{self.checkpoint} holds {self.last.iteration} iterations, and exports and evaluates as "
-            f"it is. Go on with: {shlex.join(['wtn', 'train', '--resume', str(self.folder)])}"
+            f"{self.checkpoint} holds {self.last.iteration} iterations, and exports and evaluates "
+            f"as it is. Go on with: {shlex.join(['wtn', 'train', '--resume', str(self.folder)])}"
         )
 
     def _write(self, pair: Pair, trainee: Trainee, progress: Progress) -> None:
