@@ -18,6 +18,7 @@ from pipelines.models.heads import build_head
 from pipelines.models.losses import label_tables
 from pipelines.provenance import Provenance, parent, provenance_of
 from pipelines.storage import refuse_unwritable
+from pipelines.training.acceleration import accelerate
 from pipelines.training.checkpoints import Saved
 from pipelines.training.inputs import TrainInputs, load_inputs, training_loader
 from pipelines.training.loop import Ending, OnRecord, TrainingLoop
@@ -159,7 +160,9 @@ def _report(
 def _trainee(settings: TrainSettings, inputs: TrainInputs, device: torch.device) -> Trainee:
     torch.manual_seed(settings.seed)
     model = _build(settings, inputs).to(device).train()
-    optimizers = Optimizers(model, settings.optimizer, settings.schedule)
+    accelerate(model, settings.engine, device)
+    fused = settings.engine.fused
+    optimizers = Optimizers(model, settings.optimizer, settings.schedule, fused=fused)
     return Trainee(model, optimizers, TrainingStep(model, optimizers, settings, device))
 
 

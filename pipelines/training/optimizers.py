@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from torch import Tensor, nn
+from torch.amp import GradScaler
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import SGD, AdamW, Optimizer
 
@@ -16,6 +17,7 @@ from pipelines.errors import ArtifactError
 from pipelines.models.wtn import NORMS, WeightTransfer
 
 Groups = list[dict[str, object]]
+FUSED_ON = ("cpu", "cuda")  # devices that SGD and AdamW have a fused kernel for (torch 2.11)
 _KINDS = ("sgd", "adamw")
 
 
@@ -28,16 +30,24 @@ class Optimizers:
         model: The detector; parameters that do not train are left out.
         optimizer: Rates and decays.
         schedule: Warm-up and steps.
+        fused: Step in one kernel where the device has one, else as torch chooses.
     """
 
     def __init__(
-        self, model: nn.Module, optimizer: OptimizerSettings, schedule: ScheduleSettings
+        self,
+        model: nn.Module,
+        optimizer: OptimizerSettings,
+        schedule: ScheduleSettings,
+        *,
+        fused: bool = False,
     ) -> None:
+        fused = fused and next(model.parameters()).device.type in FUSED_ON
         transfer = [module for module in model.modules() if isinstance(module, WeightTransfer)]
         sgd = SGD(
             _detector_groups(model, transfer, optimizer),
             lr=optimizer.learning_rate,
             momentum=optimizer.momentum,
+            fused=fused or None,
         )
         self._max_gradient_norm = optimizer.max_gradient_norm
         self._names = {id(parameter): name for name, parameter in model.named_parameters()}
@@ -47,6 +57,7 @@ class Optimizers:
             adamw = AdamW(
                 _transfer_groups(transfer, optimizer.transfer_weight_decay),
                 lr=optimizer.transfer_learning_rate,
+                fused=fused or None,
             )
             self._all.append(adamw)
         for group in (group for one in self._all for group in one.param_groups):
@@ -72,6 +83,11 @@ class Optimizers:
         """Forget all gradients."""
         for optimizer in self._all:
             optimizer.zero_grad(set_to_none=True)
+
+    def unscale(self, scaler: GradScaler) -> None:
+        """Divide all gradients by the scale of the loss."""
+        for optimizer in self._all:
+            scaler.unscale_(optimizer)
 
     def step(self) -> None:
         """Take one step with each optimizer."""
