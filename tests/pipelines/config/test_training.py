@@ -18,14 +18,13 @@ def settings_for(batch_size: int, **schedule: object) -> TrainSettings:
 
 def test_twice_the_batch_takes_half_the_steps_at_twice_the_rate() -> None:
     """SGD's rate follows the batch; as many images are seen; AdamW and the warm-up stay."""
-    scaled = settings_for(16).scaled_to_batch()
+    given = settings_for(16)
+    scaled = given.scaled_to_batch()
 
     assert scaled.optimizer.learning_rate == pytest.approx(0.02)
     assert scaled.schedule.iterations == 90_000
     assert scaled.schedule.steps == (60_000, 80_000)
-    assert (
-        scaled.optimizer.transfer_learning_rate == settings_for(16).optimizer.transfer_learning_rate
-    )
+    assert scaled.optimizer.transfer_learning_rate == given.optimizer.transfer_learning_rate
     assert scaled.schedule.warmup_iterations == 500
 
 
