@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import re
 import shutil
+import signal
 import sys
 from contextlib import ExitStack
 from dataclasses import replace
@@ -213,13 +214,13 @@ def test_a_result_that_is_broken_is_measured_again(copy: Path) -> None:
     assert json.loads(file.read_text())["metrics"] == whole["metrics"]
 
 
-def test_a_training_whose_log_is_cut_is_measured(copy: Path) -> None:
+def test_a_training_whose_logs_are_cut_is_measured(copy: Path) -> None:
     """Its checkpoint is whole, so nothing is trained again; time and loss are not known."""
     folder = copy / "shapes/seed-0/zsd-words"
     whole = json.loads((folder / "result.json").read_text())
     (folder / "result.json").unlink()
-    log = folder / "metrics.jsonl"
-    log.write_text("".join(log.read_text().splitlines(keepends=True)[:-1]))
+    for log in (folder / "metrics.jsonl", folder / "timings.jsonl"):
+        log.write_text("".join(log.read_text().splitlines(keepends=True)[:-1]))
     trained = stamps(copy, "checkpoint.safetensors")
 
     report = study(copy, methods=["zsd-words"])
@@ -295,14 +296,14 @@ def test_a_training_of_a_later_version_is_not_replaced(copy: Path) -> None:
 
 
 def test_a_stop_in_the_last_save_loses_nothing(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The checkpoint may be whole then, and the same command does the rest."""
+    """The save is finished before the study stops, and the same command does the rest."""
     shutil.rmtree(copy / "shapes/seed-0/zsd-words")
     fsync, phases = os.fsync, [""]
 
     def stop_once(file: int) -> None:
         if phases[-1] == "train 4/4":
             phases.append("stopped")
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         fsync(file)
 
     def listen(progress: StudyProgress) -> None:
