@@ -1,10 +1,15 @@
 """Copies of a detector in several processes that train as one."""
 
+from collections.abc import Mapping
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from pipelines.distributed import Team
+from pipelines.errors import RunError
+
+DRIFT = 1e-3  # of a weight, beyond which it is not the rounding of another kind of GPU
 
 
 def replicate(
@@ -35,3 +40,27 @@ def replicate(
     for parameter in waiting:
         parameter.requires_grad_(True)
     return replica
+
+
+def settle(weights: Mapping[str, Tensor], gathered: Mapping[str, Tensor], team: Team) -> None:
+    """Replace weights and what optimizers gathered by the leader's.
+
+    On processors of one kind all replicas are the same, bit by bit: all get the same gradients. On
+    others the network that makes the class rows, which each process trains by itself, is rounded
+    otherwise, and would drift apart.
+
+    Raises:
+        RunError: If a weight differs by more than that.
+    """
+    if team.size == 1:
+        return
+    for name, weight in weights.items():
+        own = weight.clone()
+        team.copy_leader([weight])
+        if (own - weight).abs().max() > DRIFT * (1 + weight.abs().max()):
+            raise RunError(
+                f"{name} of process {team.rank} is not the leader's: the processes have drifted "
+                "apart",
+                mend="Go on from the last checkpoint with --resume auto.",
+            )
+    team.copy_leader(list(gathered.values()))

@@ -1,16 +1,9 @@
 """Tests for pipelines.train: a training that was killed or stopped ends as one that never was."""
 
-import json
 import os
-import random
 import subprocess
 import sys
-import time
 from pathlib import Path
-
-import pytest
-
-from pipelines.artifacts import DetectorCheckpoint
 
 STEPS = 24
 
