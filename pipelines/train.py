@@ -177,9 +177,8 @@ def _trainee(
     torch.manual_seed(settings.seed)
     model = _build(settings, inputs).to(device).train()
     accelerate(model, settings.engine, device)
-    optimizers = Optimizers(
-        model, settings.optimizer, settings.schedule, fused=settings.engine.fused
-    )
+    fused = settings.engine.fused
+    optimizers = Optimizers(model, settings.optimizer, settings.schedule, fused=fused)
     return Trainee(model, optimizers, TrainingStep(model, optimizers, settings, device, team))
 
 
