@@ -1,11 +1,14 @@
 """The processes that torchrun starts: which one this is, who speaks, and who failed first."""
 
+import json
 import os
 import signal
 import time
+import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.errors import Interrupted, RunError
+from pipelines.errors import Interrupted, RunError, WTNError
 from wtn_cli import console
 
 if TYPE_CHECKING:
@@ -36,15 +39,13 @@ def let_the_first_speak(error: Exception) -> None:
     """
     if not _is_shared() or isinstance(error, Interrupted):
         return
-    from torch.distributed.elastic.multiprocessing.errors import get_error_handler
-
     from pipelines.distributed import is_lost_connection
 
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if is_lost_connection(error):
         time.sleep(_UNTIL_ENDED)
     else:
-        get_error_handler().record_exception(error)  # in the report that torchrun ends with
+        _report_to_torchrun(error)
         if os.environ["RANK"] != "0":
             time.sleep(_LEADER_FIRST)
     console.unmute()
@@ -62,6 +63,20 @@ def lost_connection(error: Exception) -> RunError | None:
         f"another process has ended ({error})",
         mend="Its own message tells why. wtn train goes on with --resume auto.",
     )
+
+
+def _report_to_torchrun(error: Exception) -> None:
+    """Write the file that torchrun's last words quote; only a defect has a traceback there.
+
+    Its layout is documented in torch.distributed.elastic.multiprocessing.errors.
+    """
+    file = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if file is None:
+        return
+    told = str(error) if isinstance(error, WTNError) else traceback.format_exc()
+    extra = {"py_callstack": told, "timestamp": str(int(time.time()))}
+    message = {"message": {"message": str(error), "extraInfo": extra}}
+    Path(file).write_text(json.dumps(message), encoding="utf-8")
 
 
 def _is_shared() -> bool:

@@ -1,6 +1,8 @@
 """Copies of a detector in several processes that train as one."""
 
 from collections.abc import Mapping
+from inspect import signature
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +11,11 @@ from torch.nn.parallel import DistributedDataParallel
 from pipelines.distributed import Team
 from pipelines.errors import RunError
 
+_SYNC_BUFFERS = (  # before each pass, which would send the classifier's rows too
+    "forward_sync_buffers"  # torch 2.15
+    if "forward_sync_buffers" in signature(DistributedDataParallel).parameters
+    else "broadcast_buffers"
+)
 DRIFT = 1e-3  # of a weight, beyond which it is not the rounding of another kind of GPU
 
 
@@ -36,7 +43,8 @@ def replicate(
     waiting = [parameter for parameter in parts if parameter.requires_grad]
     for parameter in waiting:
         parameter.requires_grad_(False)  # it takes what trains while it is built
-    replica = DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
+    options: dict[str, Any] = {_SYNC_BUFFERS: False, "gradient_as_bucket_view": True}
+    replica = DistributedDataParallel(model, **options)
     for parameter in waiting:
         parameter.requires_grad_(True)
     return replica
