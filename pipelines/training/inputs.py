@@ -23,6 +23,7 @@ from pipelines.data.image_order import (
 from pipelines.data.images import ImageStore, open_images
 from pipelines.data.index import is_index, open_index
 from pipelines.data.samplers import Groups, TrainingSampler, aspect_ratio_groups
+from pipelines.distributed import ALONE, Team
 from pipelines.errors import ConfigError, DatasetError, MismatchError
 from pipelines.vocabulary import ClassHierarchy, ClassPartition, Vocabulary
 
@@ -83,8 +84,10 @@ def load_inputs(settings: TrainSettings) -> TrainInputs:
     )
 
 
-def training_loader(inputs: TrainInputs, settings: TrainSettings, start: int = 0) -> TrainingLoader:
-    """Return the batches of a training, but for those of the first ``start`` steps.
+def training_loader(
+    inputs: TrainInputs, settings: TrainSettings, start: int = 0, team: Team = ALONE
+) -> TrainingLoader:
+    """Return this process's share of the batches, but for those of the first ``start`` steps.
 
     Images are grouped by the sizes in the index. Where it has none, as where the boxes are a CSV,
     the headers of the images are read if there are at most 20,000 of them. The images of a larger
@@ -99,6 +102,8 @@ def training_loader(inputs: TrainInputs, settings: TrainSettings, start: int = 0
         flip=data.horizontal_flip,
         seed=settings.seed,
         start=start,
+        rank=team.rank,
+        ranks=team.size,
         groups=_groups(inputs) if data.group_by_aspect_ratio else None,
     )
     return TrainingLoader(inputs.dataset, sampler, data.workers)

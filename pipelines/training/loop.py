@@ -9,6 +9,7 @@ import torch
 
 from pipelines.config import TrainSettings
 from pipelines.data.batches import Batch
+from pipelines.distributed import ALONE, Team
 from pipelines.errors import (
     ArtifactError,
     ConfigError,
@@ -54,6 +55,7 @@ class TrainingLoop:
         stop: Asked after every step.
         on_record: Called with each record and its timing.
         evaluate: Measures the model as it is, if it is to be.
+        team: The processes that share the steps, and save, stop and fail together.
     """
 
     def __init__(
@@ -68,11 +70,12 @@ class TrainingLoop:
         stop: StopRequest,
         on_record: OnRecord = lambda record, timing: None,
         evaluate: Evaluate | None = None,
+        team: Team = ALONE,
     ) -> None:
         self._trainee, self._batches, self._folder = trainee, batches, folder
         self._progress, self._settings, self._device = progress, settings, device
         self._stop, self._on_record, self._evaluate = stop, on_record, evaluate
-        self._watch, self._losses = Stopwatch(), dict[str, float]()
+        self._team, self._watch, self._losses = team, Stopwatch(), dict[str, float]()
         self._begun = self._saved = False
 
     def run(self, deadline: float = math.inf) -> Ending:
@@ -92,7 +95,8 @@ class TrainingLoop:
         except KeyboardInterrupt as interrupt:
             raise self._interrupted("stopped at once, in the middle of a step") from interrupt
         except (DatasetError, ArtifactError) as error:  # between two steps
-            self._save_unless_saved()
+            if self._team.size == 1:  # the others do not know, and wait for this one's gradients
+                self._save_unless_saved()
             mend = " ".join(filter(None, [error.mend, self._folder.how_to_go_on()]))
             raise type(error)(error.what, where=error.where, mend=mend) from error
 
@@ -100,13 +104,19 @@ class TrainingLoop:
         for batch in self._watch.waiting_for(self._batches):
             self._take(batch)
             self._tell_and_save()
-            if self._stop.is_made or time.monotonic() >= deadline:
+            if self._is_to_stop() or self._is_over(deadline):
                 break
         self._save_unless_saved()
-        if self._stop.is_made:  # also if that was in the last save: its caller is to stop as well
+        if self._is_to_stop():  # also if that was in the last save: its caller is to stop as well
             raise self._interrupted("stopped")
         finished = self._progress.iteration >= self._settings.schedule.iterations
         return Ending(self._losses, finished)
+
+    def _is_to_stop(self) -> bool:
+        return self._team.any(self._stop.is_made)
+
+    def _is_over(self, deadline: float) -> bool:
+        return math.isfinite(deadline) and self._team.any(time.monotonic() >= deadline)
 
     def _take(self, batch: Batch) -> None:
         """Take a step, or leave it out if its loss is not finite."""
@@ -121,8 +131,8 @@ class TrainingLoop:
         else:
             self._leave_out(batch, outcome)
         progress.iteration += 1
-        progress.skipped_images += len(batch.skipped)
-        self._watch.count(len(batch.images))
+        progress.skipped_images += self._team.total(len(batch.skipped))
+        self._watch.count(len(batch.images) * self._team.size)
         self._saved = False
 
     def _leave_out(self, batch: Batch, outcome: StepOutcome) -> None:
@@ -131,7 +141,9 @@ class TrainingLoop:
         if progress.skipped < self._settings.limits.skip_nonfinite:
             progress.skipped += 1
             return
+        batch = Batch.joined(self._team.gather_objects(batch))
         kept = self._folder.keep_for_replay(self._trainee, progress, batch, outcome)
+        self._team.barrier()
         raise nonfinite_error(iteration, batch, outcome, kept)
 
     def _tell_and_save(self) -> None:
@@ -176,7 +188,9 @@ class TrainingLoop:
 
     def _save_unless_saved(self) -> None:
         if self._begun and not self._saved:
+            self._trainee.step.settle()
             self._folder.save(self._trainee, self._progress)
+            self._team.barrier()  # nobody ends before it is written
             self._saved = True
 
     def _interrupted(self, how: str) -> Interrupted:
