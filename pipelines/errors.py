@@ -40,6 +40,10 @@ class DatasetError(WTNError):
     """An annotation, a class list or an image is bad or missing."""
 
 
+class BadImageError(DatasetError):
+    """An image that was read and does not decode; others may be fine."""
+
+
 class MismatchError(WTNError):
     """Two inputs that are fine by themselves do not belong together."""
 

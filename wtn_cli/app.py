@@ -11,6 +11,7 @@ import typer
 
 from pipelines.errors import (
     ArtifactError,
+    BadImageError,
     ConfigError,
     DatasetError,
     Interrupted,
@@ -41,6 +42,7 @@ EXIT_CODES: dict[type[WTNError], int] = {
     ConfigError: 2,  # Typer's own code for bad usage
     ArtifactError: 3,
     DatasetError: 3,
+    BadImageError: 3,
     MismatchError: 4,
     Interrupted: 130,
 }

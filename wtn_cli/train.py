@@ -26,7 +26,7 @@ Boxes = Annotated[
 Classes = Annotated[Path | None, typer.Option(help="Order and names of the classes.")]
 Hierarchy = Annotated[Path | None, typer.Option(help="Open Images hierarchy JSON.")]
 Sampler = Annotated[
-    str | None, typer.Option(help="class-balanced (default), uniform or repeat-factor.")
+    str | None, typer.Option(help="class-balanced (default), uniform, repeat-factor or sequential.")
 ]
 Output = Annotated[
     Path, typer.Option("--output", "-o", help="Run folder: settings, metrics, checkpoint.")
@@ -51,6 +51,9 @@ BackboneWeights = Annotated[
 Iterations = Annotated[int | None, typer.Option(help="Optimiser steps (180000).")]
 BatchSize = Annotated[int | None, typer.Option(help="Images a step (8).")]
 BoxPolicy = Annotated[str | None, typer.Option(help="Bad boxes: error (default), clip or drop.")]
+BadImages = Annotated[
+    str | None, typer.Option(help="Images that do not decode: error (default) or skip.")
+]
 Seed = Annotated[int | None, typer.Option(help="Of everything random (0).")]
 Device = Annotated[str | None, typer.Option(help="auto (default), cpu, cuda, cuda:1.")]
 ShowConfig = Annotated[
@@ -77,6 +80,7 @@ def train(
     iterations: Iterations = None,
     batch_size: BatchSize = None,
     policy: BoxPolicy = None,
+    bad_images: BadImages = None,
     sampler: Sampler = None,
     seed: Seed = None,
     device: Device = None,
@@ -101,6 +105,7 @@ def train(
         "data.classes": classes,
         "data.hierarchy": hierarchy,
         "data.box_policy": policy,
+        "data.bad_images": bad_images,
         "data.sampler": sampler,
         "head.method": method,
         "backbone.name": backbone,

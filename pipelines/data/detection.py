@@ -5,7 +5,9 @@ Shapes: n boxes of I images, G of one, H and W its size in pixels, D detection c
 
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -21,8 +23,10 @@ from pipelines.data.image_order import run_starts
 from pipelines.data.images import ImageStore
 from pipelines.data.samplers import Sample, TrainingSampler
 from pipelines.data.tables import IntArray
-from pipelines.errors import DatasetError, WTNError
+from pipelines.errors import BadImageError, DatasetError, RunError, WTNError
 from pipelines.vocabulary import Vocabulary
+
+_AHEAD = 4  # batches that each worker has ready, so that a slow image holds nobody up
 
 
 class DetectionDataset(Dataset[Example]):
@@ -60,8 +64,7 @@ class DetectionDataset(Dataset[Example]):
         return len(self.image)
 
     def __getitem__(self, sample: Sample) -> Example:
-        table = self._table
-        image_id = table.image_ids[int(self.image[sample.row])]
+        table, image_id = self._table, self.image_id(sample.row)
         image = self._images.read(image_id)
         height, width = image.shape[1:]
         rows = slice(*self._offsets[sample.row : sample.row + 2])
@@ -74,6 +77,10 @@ class DetectionDataset(Dataset[Example]):
             )
         labels = torch.from_numpy(self._labels[table.label[rows]])
         return Example(image, {"boxes": boxes, "labels": labels}, image_id)
+
+    def image_id(self, row: int) -> str:
+        """Return the id of the image at a place of this dataset."""
+        return self._table.image_ids[int(self.image[row])]
 
     @property
     def box_columns(self) -> tuple[IntArray, IntArray]:
@@ -90,30 +97,76 @@ class TrainingLoader(DataLoader[Example]):
     Args:
         dataset: Images and targets.
         sampler: Decides the batches.
-        workers: Number of processes; 0 reads in this one.
+        workers: Number of processes, of one thread each; 0 reads in this one.
+        pin_memory: Bring batches to memory from which a GPU copies without waiting.
     """
 
-    def __init__(self, dataset: DetectionDataset, sampler: TrainingSampler, workers: int) -> None:
+    def __init__(
+        self,
+        dataset: Dataset[Example],
+        sampler: TrainingSampler,
+        workers: int,
+        *,
+        pin_memory: bool = False,
+    ) -> None:
         super().__init__(
             _ErrorsAsItems(dataset),
             batch_sampler=sampler,
             num_workers=workers,
             collate_fn=_collate,
             worker_init_fn=_prepare_worker,
+            prefetch_factor=_AHEAD if workers else None,
+            pin_memory=pin_memory,
         )
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # DataLoader names its own kind
-        """Yield a batch at a time."""
-        for batch in super().__iter__():
-            if isinstance(batch, WTNError):
-                raise batch
-            yield batch
+        """Yield a batch at a time.
+
+        Raises:
+            WTNError: For what a worker met.
+            RunError: If a worker was killed.
+        """
+        with _worker_deaths_only_here():
+            batches = super().__iter__()
+        try:
+            for batch in batches:
+                if isinstance(batch, WTNError):
+                    raise _with_a_way_round(batch)
+                yield batch
+        except RuntimeError as error:
+            if not str(error).startswith("DataLoader worker"):
+                raise
+            raise RunError(
+                f"a process that reads images was killed ({str(error).strip()})",
+                mend="Memory may have run out: lower data.workers or data.shuffle_buffer. A "
+                "container may have too little shared memory: docker run --ipc=host.",
+            ) from error
+
+
+def _with_a_way_round(error: WTNError) -> WTNError:
+    if not isinstance(error, BadImageError):
+        return error
+    mend = f"{error.mend} Or train without such images: --bad-images skip."
+    return BadImageError(error.what, where=error.where, mend=mend)
+
+
+@contextmanager
+def _worker_deaths_only_here() -> Iterator[None]:
+    """Keep torch from raising an error wherever the program is when a worker dies.
+
+    That may be in the middle of a step, whose half would be saved. Without its signal handler the
+    death is found out when the next batch is asked for.
+    """
+    handler = signal.getsignal(signal.SIGCHLD)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, handler)
 
 
 class _ErrorsAsItems(Dataset[Any]):
     """A dataset that returns the errors of another."""
 
-    def __init__(self, dataset: DetectionDataset) -> None:
+    def __init__(self, dataset: Dataset[Example]) -> None:
         self._dataset = dataset
 
     def __getitem__(self, sample: Sample) -> Example | WTNError:

@@ -179,7 +179,7 @@ class ImageStore:
         archive = self._archives[self._table.source[row]]
         if place.method is Method.FILE:
             return read_inside(archive.path, self._table.names[row], limit)
-        return read_member(archive.descriptor(), place, self._table.where(row), limit)
+        return read_member(archive.read, place, self._table.where(row), limit)
 
 
 def open_images(*sources: Path) -> ImageStore:

@@ -13,6 +13,7 @@ from pipelines.classifiers.sources import ClassifierSource, read_source
 from pipelines.config import DataSettings, TrainSettings
 from pipelines.data.annotation_files import load_annotations
 from pipelines.data.annotations import Annotations
+from pipelines.data.bad_images import SkippingDataset
 from pipelines.data.detection import DetectionDataset, TrainingLoader
 from pipelines.data.image_order import (
     ImageOrder,
@@ -83,24 +84,46 @@ def load_inputs(settings: TrainSettings) -> TrainInputs:
     )
 
 
-def training_loader(inputs: TrainInputs, settings: TrainSettings) -> TrainingLoader:
+def training_loader(
+    inputs: TrainInputs,
+    settings: TrainSettings,
+    *,
+    start: int = 0,
+    rank: int = 0,
+    ranks: int = 1,
+    pin_memory: bool = False,
+) -> TrainingLoader:
     """Return the batches of a training.
 
     Images are grouped by the sizes in the index. Where it has none, as where the boxes are a CSV,
     the headers of the images are read if there are at most 20,000 of them. The images of a larger
     dataset without sizes are not grouped: prepare an index of it, which knows them. Images of
     unknown size are one more group.
+
+    Args:
+        inputs: What was read.
+        settings: Of the training.
+        start: Steps that were taken already.
+        rank: Number of this process.
+        ranks: How many processes share each step.
+        pin_memory: Whether a GPU takes the batches.
     """
     data = settings.data
+    groups = _groups(inputs) if data.group_by_aspect_ratio else None
     sampler = TrainingSampler(
         _order(inputs.dataset, data),
         batch_size=settings.schedule.batch_size,
         iterations=settings.schedule.iterations,
         flip=data.horizontal_flip,
         seed=settings.seed,
-        groups=_groups(inputs) if data.group_by_aspect_ratio else None,
+        start=start,
+        rank=rank,
+        ranks=ranks,
+        groups=groups,
     )
-    return TrainingLoader(inputs.dataset, sampler, data.workers)
+    skips = data.bad_images == "skip"
+    dataset = SkippingDataset(inputs.dataset, groups) if skips else inputs.dataset
+    return TrainingLoader(dataset, sampler, data.workers, pin_memory=pin_memory)
 
 
 def _load_split(data: DataSettings) -> Annotations:
