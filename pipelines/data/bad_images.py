@@ -8,7 +8,8 @@ from torch.utils.data import Dataset
 
 from pipelines.data.batches import Example, SkippedImage
 from pipelines.data.detection import DetectionDataset
-from pipelines.data.samplers import Groups, Sample
+from pipelines.data.image_order import Groups
+from pipelines.data.samplers import Sample
 from pipelines.data.tables import IntArray
 from pipelines.errors import BadImageError, DatasetError
 
@@ -38,13 +39,15 @@ class SkippingDataset(Dataset[Example]):
                 cannot be read at all.
         """
         skipped: list[SkippedImage] = []
-        row = sample.row
+        look = sample
         while len(skipped) < min(_IN_A_ROW, len(self._dataset)):
             try:
-                example = self._dataset[Sample(row, sample.flip)]
+                example = self._dataset[look]
             except BadImageError as error:
-                skipped.append(SkippedImage(self._dataset.image_id(row), error.place_and_cause))
-                row = int(self._next[row])
+                skipped.append(
+                    SkippedImage(self._dataset.image_id(look.row), error.place_and_cause)
+                )
+                look = Sample(int(self._next[look.row]), sample.flip)
             else:
                 return example._replace(skipped=tuple(skipped))
         raise DatasetError(

@@ -3,30 +3,25 @@
 Shapes: n boxes of I images, G of one, H and W its size in pixels, D detection classes.
 """
 
-import signal
-import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from types import TracebackType
-from typing import Any
+import copy
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch import Tensor
+from torch.utils.data import Dataset
 from torchvision.transforms.v2 import functional as transforms
 
 from pipelines.data.annotation_files import refuse_unknown_classes
 from pipelines.data.annotations import BoxTable
-from pipelines.data.batches import Batch, Example
+from pipelines.data.batches import Example
+from pipelines.data.image_decoding import decode
 from pipelines.data.image_order import run_starts
 from pipelines.data.images import ImageStore
-from pipelines.data.samplers import Sample, TrainingSampler
+from pipelines.data.read_ahead import ReadAhead
+from pipelines.data.samplers import Sample
 from pipelines.data.tables import IntArray
-from pipelines.errors import BadImageError, DatasetError, RunError, WTNError
+from pipelines.errors import DatasetError
 from pipelines.vocabulary import Vocabulary
-
-_AHEAD = 4  # batches that each worker has ready, so that a slow image holds nobody up
 
 
 class DetectionDataset(Dataset[Example]):
@@ -55,6 +50,7 @@ class DetectionDataset(Dataset[Example]):
         rows = [vocabulary.positions.get(class_id, -1) for class_id in table.class_ids]
         self._labels = np.array(rows, np.int64) + 1  # 0 for a class without box
         self._images, self._table = images, _grouped_by_image(table)
+        self._ahead = ReadAhead(images, capacity=0)
         starts = run_starts(self._table.image)
         self._offsets = np.append(starts, len(table))  # [I + 1]
         self.image = self._table.image[starts]
@@ -65,7 +61,7 @@ class DetectionDataset(Dataset[Example]):
 
     def __getitem__(self, sample: Sample) -> Example:
         table, image_id = self._table, self.image_id(sample.row)
-        image = self._images.read(image_id)
+        image = self._decoded(image_id, sample)
         height, width = image.shape[1:]
         rows = slice(*self._offsets[sample.row : sample.row + 2])
         boxes = torch.from_numpy(table.boxes[rows].astype(np.float32))
@@ -78,6 +74,18 @@ class DetectionDataset(Dataset[Example]):
         labels = torch.from_numpy(self._labels[table.label[rows]])
         return Example(image, {"boxes": boxes, "labels": labels}, image_id)
 
+    def reading_ahead(self, capacity: int) -> "DetectionDataset":
+        """Return this dataset with room for so many images that are read before their turn."""
+        changed = copy.copy(self)
+        changed._ahead = ReadAhead(self._images, capacity)
+        return changed
+
+    def _decoded(self, image_id: str, sample: Sample) -> Tensor:
+        if not sample.together:
+            return self._images.read(image_id)
+        beside = [self.image_id(row) for row in sample.together]
+        return decode(self._ahead.read(image_id, beside), self._images.where(image_id))
+
     def image_id(self, row: int) -> str:
         """Return the id of the image at a place of this dataset."""
         return self._table.image_ids[int(self.image[row])]
@@ -86,116 +94,6 @@ class DetectionDataset(Dataset[Example]):
     def box_columns(self) -> tuple[IntArray, IntArray]:
         """The image (by place in this dataset) and the label (by class id) of every box ``[n]``."""
         return np.repeat(np.arange(len(self)), np.diff(self._offsets)), self._table.label
-
-
-class TrainingLoader(DataLoader[Example]):
-    """Batches of a dataset, read by worker processes.
-
-    An error that the user can act on arrives as it was raised; a plain ``DataLoader`` would bury it
-    in the text of the worker's traceback.
-
-    Args:
-        dataset: Images and targets.
-        sampler: Decides the batches.
-        workers: Number of processes, of one thread each; 0 reads in this one.
-        pin_memory: Bring batches to memory from which a GPU copies without waiting.
-    """
-
-    def __init__(
-        self,
-        dataset: Dataset[Example],
-        sampler: TrainingSampler,
-        workers: int,
-        *,
-        pin_memory: bool = False,
-    ) -> None:
-        super().__init__(
-            _ErrorsAsItems(dataset),
-            batch_sampler=sampler,
-            num_workers=workers,
-            collate_fn=_collate,
-            worker_init_fn=_prepare_worker,
-            prefetch_factor=_AHEAD if workers else None,
-            pin_memory=pin_memory,
-        )
-
-    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # DataLoader names its own kind
-        """Yield a batch at a time.
-
-        Raises:
-            WTNError: For what a worker met.
-            RunError: If a worker was killed.
-        """
-        with _worker_deaths_only_here():
-            batches = super().__iter__()
-        try:
-            for batch in batches:
-                if isinstance(batch, WTNError):
-                    raise _with_a_way_round(batch)
-                yield batch
-        except RuntimeError as error:
-            if not str(error).startswith("DataLoader worker"):
-                raise
-            raise RunError(
-                f"a process that reads images was killed ({str(error).strip()})",
-                mend="Memory may have run out: lower data.workers or data.shuffle_buffer. A "
-                "container may have too little shared memory: docker run --ipc=host.",
-            ) from error
-
-
-def _with_a_way_round(error: WTNError) -> WTNError:
-    if not isinstance(error, BadImageError):
-        return error
-    mend = f"{error.mend} Or train without such images: --bad-images skip."
-    return BadImageError(error.what, where=error.where, mend=mend)
-
-
-@contextmanager
-def _worker_deaths_only_here() -> Iterator[None]:
-    """Keep torch from raising an error wherever the program is when a worker dies.
-
-    That may be in the middle of a step, whose half would be saved. Without its signal handler the
-    death is found out when the next batch is asked for.
-    """
-    handler = signal.getsignal(signal.SIGCHLD)
-    yield
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGCHLD, handler)
-
-
-class _ErrorsAsItems(Dataset[Any]):
-    """A dataset that returns the errors of another."""
-
-    def __init__(self, dataset: Dataset[Example]) -> None:
-        self._dataset = dataset
-
-    def __getitem__(self, sample: Sample) -> Example | WTNError:
-        try:
-            return self._dataset[sample]
-        except WTNError as error:
-            return error
-
-
-def _collate(items: Sequence[Example | WTNError]) -> Batch | WTNError:
-    examples = []
-    for item in items:
-        if isinstance(item, WTNError):
-            return item
-        examples.append(item)
-    return Batch.of(examples)
-
-
-def _prepare_worker(worker: int) -> None:
-    """Leave Ctrl-C to the process that saves the checkpoint, and go quietly when it is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sys.excepthook = _unless_hung_up
-
-
-def _unless_hung_up(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
-) -> None:
-    if not issubclass(kind, ConnectionError | EOFError):  # of the thread that hands tensors over
-        sys.__excepthook__(kind, error, trace)
 
 
 def _grouped_by_image(table: BoxTable) -> BoxTable:

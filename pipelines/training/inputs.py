@@ -3,6 +3,7 @@
 Shapes: I images with boxes, C classifier classes, D detection classes, d classifier width.
 """
 
+import math
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -14,8 +15,9 @@ from pipelines.config import DataSettings, TrainSettings
 from pipelines.data.annotation_files import load_annotations
 from pipelines.data.annotations import Annotations
 from pipelines.data.bad_images import SkippingDataset
-from pipelines.data.detection import DetectionDataset, TrainingLoader
+from pipelines.data.detection import DetectionDataset
 from pipelines.data.image_order import (
+    Groups,
     ImageOrder,
     class_balanced_order,
     repeat_factor_order,
@@ -23,7 +25,9 @@ from pipelines.data.image_order import (
 )
 from pipelines.data.images import ImageStore, open_images
 from pipelines.data.index import is_index, open_index
-from pipelines.data.samplers import Groups, TrainingSampler, aspect_ratio_groups
+from pipelines.data.loader import TrainingLoader
+from pipelines.data.samplers import TrainingSampler, aspect_ratio_groups
+from pipelines.data.sequential_order import PERIODS, SEGMENT_BYTES, SequentialOrder
 from pipelines.errors import ConfigError, DatasetError, MismatchError
 from pipelines.vocabulary import ClassHierarchy, ClassPartition, Vocabulary
 
@@ -110,8 +114,9 @@ def training_loader(
     """
     data = settings.data
     groups = _groups(inputs) if data.group_by_aspect_ratio else None
+    order = _order(inputs, data)
     sampler = TrainingSampler(
-        _order(inputs.dataset, data),
+        order,
         batch_size=settings.schedule.batch_size,
         iterations=settings.schedule.iterations,
         flip=data.horizontal_flip,
@@ -121,8 +126,9 @@ def training_loader(
         ranks=ranks,
         groups=groups,
     )
-    skips = data.bad_images == "skip"
-    dataset = SkippingDataset(inputs.dataset, groups) if skips else inputs.dataset
+    waiting = _waiting(order, settings, ranks) if isinstance(order, SequentialOrder) else 0
+    read = inputs.dataset.reading_ahead(waiting)
+    dataset = SkippingDataset(read, groups) if data.bad_images == "skip" else read
     return TrainingLoader(dataset, sampler, data.workers, pin_memory=pin_memory)
 
 
@@ -217,13 +223,34 @@ def _hierarchy(data: DataSettings, split: Annotations, detection: Vocabulary) ->
     return ClassHierarchy.from_tree(split.hierarchy, detection.ids, official=official)
 
 
-def _order(dataset: DetectionDataset, data: DataSettings) -> ImageOrder:
+def _order(inputs: TrainInputs, data: DataSettings) -> ImageOrder | SequentialOrder:
+    dataset = inputs.dataset
     if data.sampler == "uniform":
         return uniform_order(len(dataset))
+    if data.sampler == "sequential":
+        layout = inputs.images.layout([dataset.image_id(row) for row in range(len(dataset))])
+        images = int(SEGMENT_BYTES // max(layout.length.mean(), 1))
+        return SequentialOrder(layout.order, max(images, 1), data.shuffle_buffer)
     image, label = dataset.box_columns
     if data.sampler == "repeat-factor":
         return repeat_factor_order(image, label, data.repeat_threshold)
     return class_balanced_order(image, label)
+
+
+def _waiting(order: SequentialOrder, settings: TrainSettings, ranks: int) -> int:
+    """Return how many images of the shuffle buffer a process that decodes may hold.
+
+    What waits there is at most a window of each lane that it reads; as much again is for images
+    that have strayed into the steps of others.
+    """
+    workers = max(settings.data.workers, 1)
+    if PERIODS[-1] % workers:
+        raise ConfigError(
+            f"{workers} workers cannot share the {PERIODS[-1]} turns of the sequential sampler",
+            mend="Set data.workers to 1, 2, 3, 4, 6, 8, 12 or 24.",
+        )
+    apart = math.gcd(order.period(settings.schedule.batch_size), workers)
+    return 2 * math.ceil(order.buffer / (apart * ranks))
 
 
 def _groups(inputs: TrainInputs) -> Groups:

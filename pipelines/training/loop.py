@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from pipelines.data.detection import TrainingLoader
+from pipelines.data.loader import TrainingLoader
 from pipelines.errors import RunError
 from pipelines.training.optimizers import Optimizers
 

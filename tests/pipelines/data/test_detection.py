@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 
 from pipelines.data.annotations import BoxTable
-from pipelines.data.detection import DetectionDataset, TrainingLoader
+from pipelines.data.detection import DetectionDataset
 from pipelines.data.image_order import uniform_order
 from pipelines.data.images import open_images
+from pipelines.data.loader import TrainingLoader
 from pipelines.data.open_images import read_boxes
 from pipelines.data.samplers import Sample, TrainingSampler
 from pipelines.errors import DatasetError, MismatchError, RunError
