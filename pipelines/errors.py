@@ -52,6 +52,10 @@ class RunError(WTNError):
     """The run itself failed, for example because a loss became NaN."""
 
 
+class LostWorkerError(RunError):
+    """A process that reads data was killed; what the run has done so far is whole."""
+
+
 class Interrupted(WTNError):
     """The user stopped the run; what was done so far is saved."""
 

@@ -11,7 +11,6 @@ import typer
 
 from pipelines.errors import (
     ArtifactError,
-    BadImageError,
     ConfigError,
     DatasetError,
     Interrupted,
@@ -42,7 +41,6 @@ EXIT_CODES: dict[type[WTNError], int] = {
     ConfigError: 2,  # Typer's own code for bad usage
     ArtifactError: 3,
     DatasetError: 3,
-    BadImageError: 3,
     MismatchError: 4,
     Interrupted: 130,
 }
@@ -112,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             console.note("Interrupted; no file is half-written.")
         raise
     except WTNError as error:
-        _end(error, EXIT_CODES[type(error)], arguments)
+        _end(error, _exit_code(error), arguments)
     except OSError as error:
         reason = error.strerror or str(error)
         where = error.filename2 or error.filename  # the target of a rename, not the temporary file
@@ -124,6 +122,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             mend="This is a defect. Please report it with the output of: wtn --debug COMMAND ...",
         )
         _end(failed, EXIT_CODES[RunError], arguments)
+
+
+def _exit_code(error: WTNError) -> int:
+    return next(EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES)
 
 
 def _end(error: WTNError, code: int, arguments: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from pipelines.data.batches import Batch, Example
 from pipelines.data.samplers import Sample, TrainingSampler
-from pipelines.errors import BadImageError, RunError, WTNError
+from pipelines.errors import BadImageError, LostWorkerError, WTNError
 
 _AHEAD = 4  # batches that each worker has ready, so that a slow image holds nobody up
 
@@ -53,7 +53,7 @@ class TrainingLoader(DataLoader[Example]):
 
         Raises:
             WTNError: For what a worker met.
-            RunError: If a worker was killed.
+            LostWorkerError: If a worker was killed.
         """
         with _worker_deaths_only_here():
             batches = super().__iter__()
@@ -65,7 +65,7 @@ class TrainingLoader(DataLoader[Example]):
         except RuntimeError as error:
             if not str(error).startswith("DataLoader worker"):
                 raise
-            raise RunError(
+            raise LostWorkerError(
                 f"a process that reads images was killed ({str(error).strip()})",
                 mend="Memory may have run out: lower data.workers or data.shuffle_buffer. A "
                 "container may have too little shared memory: docker run --ipc=host.",

@@ -97,7 +97,7 @@ def training_loader(
     ranks: int = 1,
     pin_memory: bool = False,
 ) -> TrainingLoader:
-    """Return the batches of a training.
+    """Return the batches of a training, but for those of the first ``start`` steps.
 
     Images are grouped by the sizes in the index. Where it has none, as where the boxes are a CSV,
     the headers of the images are read if there are at most 20,000 of them. The images of a larger

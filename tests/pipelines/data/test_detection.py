@@ -18,7 +18,7 @@ from pipelines.data.images import open_images
 from pipelines.data.loader import TrainingLoader
 from pipelines.data.open_images import read_boxes
 from pipelines.data.samplers import Sample, TrainingSampler
-from pipelines.errors import DatasetError, MismatchError, RunError
+from pipelines.errors import DatasetError, LostWorkerError, MismatchError
 from pipelines.vocabulary import Vocabulary
 
 HEADER = "ImageID,LabelName,XMin,XMax,YMin,YMax\n"
@@ -138,5 +138,5 @@ def test_a_killed_worker_is_one_message(folder: Path, table: BoxTable) -> None:
     worker.kill()
     time.sleep(0.2)  # nothing is raised here, where a step would be half done
 
-    with pytest.raises(RunError, match=r"reads images was killed .*\n.*data.workers"):
+    with pytest.raises(LostWorkerError, match=r"reads images was killed .*\n.*data.workers"):
         list(batches)
