@@ -60,6 +60,12 @@ def _few_rois(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def _fast_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let weights move."""
+    monkeypatch.setattr(train_setup, "_RATE", 1e-3)
+
+
+@pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """Return a folder that looks like a checkout of pytorch/vision."""
     folder = tmp_path / "references" / "detection"
@@ -134,6 +140,20 @@ def test_methods_differ_in_their_heads_alone() -> None:
 
 
 @pytest.mark.usefixtures("_few_rois")
+def test_steps_leave_the_weights_as_they_are() -> None:
+    """So later steps of a run see the proposals that earlier ones saw; there is a gradient."""
+    turn = OurTurn(TINY, Contestant("ae-wtn"))
+    before = {name: p.detach().clone() for name, p in turn._model.named_parameters()}
+
+    turn(2)
+
+    moved = [(p - before[name]).abs().max() for name, p in turn._model.named_parameters()]
+    assert max(moved) < 1e-7
+    momenta = [state["momentum_buffer"] for state in turn._optimizers._all[0].state.values()]
+    assert all(bool(momentum.any()) for momentum in momenta)
+
+
+@pytest.mark.usefixtures("_few_rois", "_fast_rate")
 @pytest.mark.parametrize("float_images", [False, True])
 def test_a_turn_trains(float_images: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The detector gets fractions, whichever way images came, and its weights move."""
@@ -156,7 +176,7 @@ def test_a_turn_trains(float_images: bool, monkeypatch: pytest.MonkeyPatch) -> N
     assert weight.grad is None
 
 
-@pytest.mark.usefixtures("_few_rois")
+@pytest.mark.usefixtures("_few_rois", "_fast_rate")
 def test_the_reference_loop_runs_as_it_is(
     checkout: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
