@@ -24,6 +24,7 @@ from wtn_cli import (
     check_data,
     console,
     demo,
+    doctor,
     evaluate,
     export,
     export_head,
@@ -67,6 +68,7 @@ for _command in (
 ):
     app.command(rich_help_panel="The path of your data")(_command)
 app.command(rich_help_panel="Look closer")(inspect.inspect)
+app.command(rich_help_panel="Look closer")(doctor.doctor)
 app.command(rich_help_panel="Look closer")(study.study)
 app.add_typer(benchmark.app, name="benchmark", rich_help_panel="Look closer")
 

@@ -103,6 +103,11 @@ def percent(fraction: float) -> str:
     return "-" if math.isnan(fraction) else f"{100 * fraction:.2f}"
 
 
+def gigabytes(count: float) -> str:
+    """Return ``2100000000`` bytes as ``2.1 GB``."""
+    return f"{count / 1e9:.1f} GB"
+
+
 class ProgressLine:
     """A progress bar on a terminal; plain lines, at most one in twenty of the way, elsewhere.
 
