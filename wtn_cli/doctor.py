@@ -54,7 +54,7 @@ def _show(found: "Environment") -> None:
                 {"CUDA, cuDNN": f"{torch['cuda'] or '-'}, {torch['cudnn'] or '-'}"} if torch else {}
             ),
             **({"threads": torch["threads"]} if torch else {}),
-            **{f"extra {name}": _extra(name, held) for name, held in found.extras.items()},
+            **{f"extra {name}": _extra(held) for name, held in found.extras.items()},
         },
     )
     console.show_table(
@@ -81,7 +81,8 @@ def _gpus(found: "Environment") -> dict[str, str]:
     return gpus | ({"driver": driver} if driver else {})
 
 
-def _extra(name: str, packages: Mapping[str, str | None]) -> str:
-    if None in packages.values():
-        return f'missing: pip install "wtn-cli[{name}]"'
+def _extra(packages: Mapping[str, str | None]) -> str:
+    missing = [package for package, version in packages.items() if version is None]
+    if missing:
+        return f"missing: pip install {' '.join(missing)}"
     return ", ".join(f"{package} {version}" for package, version in packages.items())

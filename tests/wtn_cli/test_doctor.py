@@ -48,10 +48,10 @@ def test_json_is_the_report_alone(wtn: Wtn, tmp_path: Path) -> None:
 def test_a_missing_extra_tells_how_to_install_it(
     wtn: Wtn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the name of the extra."""
+    """By the packages that it lacks."""
     monkeypatch.setattr(packages, "requires", lambda name: ["no-such-thing; extra == 'plots'"])
 
-    assert 'missing: pip install "wtn-cli[plots]"' in wtn("doctor", "-o", tmp_path).stdout
+    assert "extra plots  missing: pip install no-such-thing" in wtn("doctor", "-o", tmp_path).stdout
 
 
 def test_safetensors_is_not_needed_to_report_that_it_is_missing(tmp_path: Path) -> None:
