@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 
 from torch import nn
+from torch.amp import GradScaler
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -15,6 +16,7 @@ from pipelines.config import OptimizerSettings, ScheduleSettings
 from pipelines.models.wtn import NORMS, WeightTransfer
 
 Groups = list[dict[str, object]]
+FUSED_ON = ("cpu", "cuda")  # devices that SGD and AdamW have a fused kernel for (torch 2.11)
 
 
 class Optimizers:
@@ -24,16 +26,24 @@ class Optimizers:
         model: The detector; parameters that do not train are left out.
         optimizer: Rates and decays.
         schedule: Warm-up and steps.
+        fused: Step in one kernel where the device has one, else as torch chooses.
     """
 
     def __init__(
-        self, model: nn.Module, optimizer: OptimizerSettings, schedule: ScheduleSettings
+        self,
+        model: nn.Module,
+        optimizer: OptimizerSettings,
+        schedule: ScheduleSettings,
+        *,
+        fused: bool = False,
     ) -> None:
+        fused = fused and next(model.parameters()).device.type in FUSED_ON
         transfer = [module for module in model.modules() if isinstance(module, WeightTransfer)]
         sgd = SGD(
             _detector_groups(model, transfer, optimizer),
             lr=optimizer.learning_rate,
             momentum=optimizer.momentum,
+            fused=fused or None,
         )
         self._max_gradient_norm = optimizer.max_gradient_norm
         self._all: list[Optimizer] = [sgd]
@@ -42,6 +52,7 @@ class Optimizers:
             adamw = AdamW(
                 _transfer_groups(transfer, optimizer.transfer_weight_decay),
                 lr=optimizer.transfer_learning_rate,
+                fused=fused or None,
             )
             self._all.append(adamw)
             self._schedules.append(_schedule(adamw, schedule, schedule.transfer_gamma))
@@ -57,6 +68,11 @@ class Optimizers:
         """Forget all gradients."""
         for optimizer in self._all:
             optimizer.zero_grad(set_to_none=True)
+
+    def unscale(self, scaler: GradScaler) -> None:
+        """Divide all gradients by the scale of the loss."""
+        for optimizer in self._all:
+            scaler.unscale_(optimizer)
 
     def step(self) -> None:
         """Take one step with each optimizer, then move the schedules on."""
