@@ -32,6 +32,7 @@ from wtn_cli import (
     inspect,
     predict,
     prepare,
+    runs,
     similarity,
     study,
     train,
@@ -69,6 +70,7 @@ for _command in (
     app.command(rich_help_panel="The path of your data")(_command)
 app.command(rich_help_panel="Look closer")(inspect.inspect)
 app.command(rich_help_panel="Look closer")(doctor.doctor)
+app.add_typer(runs.app, name="runs", rich_help_panel="Look closer")
 app.command(rich_help_panel="Look closer")(study.study)
 app.add_typer(benchmark.app, name="benchmark", rich_help_panel="Look closer")
 

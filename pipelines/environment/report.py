@@ -101,6 +101,15 @@ def describe_environment(output: Path, data: Mapping[str, Path] | None = None) -
     )
 
 
+def read_environment(folder: Path) -> dict[str, Any] | None:
+    """Return what ``environment.json`` in a folder holds; None without one that can be read."""
+    try:
+        found = json.loads((folder / FILE).read_text())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def _program_state() -> GitState | None:
     """Return the state of the source tree that this runs from, if git follows it."""
     state = git_state(_PROGRAM)
