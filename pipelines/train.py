@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from pipelines.storage import refuse_unwritable
 from pipelines.training.acceleration import accelerate
 from pipelines.training.checkpoints import Saved
 from pipelines.training.inputs import TrainInputs, load_inputs, training_loader
-from pipelines.training.loop import Ending, OnRecord, TrainingLoop
+from pipelines.training.loop import Ending, TrainingLoop
+from pipelines.training.observer import Observer
 from pipelines.training.optimizers import Optimizers
 from pipelines.training.progress import Progress
 from pipelines.training.resuming import refuse_other_inputs, refuse_other_settings
@@ -69,7 +71,7 @@ class TrainReport:
 def train_detector(
     settings: TrainSettings,
     output: Path,
-    on_record: OnRecord = lambda record, timing: None,
+    observers: Sequence[Observer] = (),
     *,
     overwrite: bool = False,
     saved: Saved | None = None,
@@ -82,7 +84,7 @@ def train_detector(
     Args:
         settings: What to train on, and how.
         output: The run folder; docs/formats.md lists what is in it.
-        on_record: Called with each record and its timing, as they go into the logs.
+        observers: Hear of everything that goes into the logs, and of the end.
         overwrite: Replace the run that is in the folder.
         saved: What the run goes on from, as ``find_start`` gives it; None begins anew.
 
@@ -114,10 +116,12 @@ def train_detector(
         settings,
         device=device,
         stop=stop,
-        on_record=on_record,
+        observers=observers,
     )
     with stop.by_signals():
         ending = loop.run(_deadline(settings, began))
+    for observer in observers:
+        observer.ended(output)
     return _report(ending, folder, progress, inputs)
 
 

@@ -13,7 +13,6 @@ from wtn_cli.options import AsJson
 if TYPE_CHECKING:
     from pipelines.train import TrainReport
     from pipelines.training.checkpoints import Saved
-    from pipelines.training.records import StepRecord, Timing
     from pipelines.training.resuming import Start
 
 Classifier = Annotated[Path | None, typer.Option(help="Made by: wtn extract-weights")]
@@ -57,6 +56,10 @@ BatchSize = Annotated[int | None, typer.Option(help="Images a step (8).")]
 BoxPolicy = Annotated[str | None, typer.Option(help="Bad boxes: error (default), clip or drop.")]
 Seed = Annotated[int | None, typer.Option(help="Of everything random (0).")]
 Device = Annotated[str | None, typer.Option(help="auto (default), cpu, cuda, cuda:1.")]
+TensorBoard = Annotated[
+    bool,
+    typer.Option("--tensorboard", metavar="", help="Also write for it, into the run folder."),
+]
 ShowConfig = Annotated[
     bool,
     typer.Option("--show-config", metavar="", help="Print every setting as TOML, and stop."),
@@ -101,6 +104,7 @@ def train(
     resume: Resume = None,
     max_hours: MaxHours = None,
     skip_nonfinite: SkipNonfinite = None,
+    tensorboard: TensorBoard = False,
     show_config: ShowConfig = False,
     force: Force = False,
     as_json: AsJson = False,
@@ -115,6 +119,7 @@ def train(
     from pipelines.config import load_settings, show_settings
     from pipelines.train import train_detector  # imports torch, so only when it runs
     from pipelines.training.resuming import find_start, is_finished
+    from wtn_cli.training_progress import observers
 
     flags = {
         "classifier": classifier,
@@ -151,7 +156,7 @@ def train(
         report = train_detector(
             settings,
             start.folder,
-            lambda record, timing: show_step(bar, record, timing),
+            observers(bar, settings, tensorboard=tensorboard),
             overwrite=force,
             saved=start.saved,
         )
@@ -159,19 +164,6 @@ def train(
         console.emit_json(report)
     else:
         _show(report)
-
-
-def show_step(bar: console.ProgressLine, record: "StepRecord", timing: "Timing") -> None:
-    """Show a training record: every loss, the rates, the speed and the time left."""
-    losses = " ".join(f"{n.removeprefix('loss_')} {v:.4f}" for n, v in record.losses.items())
-    rates = " ".join(f"{name} {rate:.2e}" for name, rate in record.learning_rates.items())
-    bar.update(
-        record.iteration,
-        record.iterations,
-        f"{losses} {rates} {timing.images_per_second:.1f} images/s",
-        seconds_left=timing.seconds_left,
-        every=True,
-    )
 
 
 def _show(report: "TrainReport") -> None:

@@ -2,9 +2,30 @@
 
 from collections.abc import Iterator, Mapping
 
+from pipelines.config import TrainSettings
+from pipelines.training.closing import FolderCompletion
 from pipelines.training.observer import Observer
 from pipelines.training.records import StepRecord, Timing
+from pipelines.training.tensorboard import TensorBoardObserver
 from wtn_cli import console
+
+
+def observers(
+    bar: console.ProgressLine, settings: TrainSettings, *, tensorboard: bool
+) -> list[Observer]:
+    """Return all who hear of a training on the command line.
+
+    Args:
+        bar: Where its records are shown.
+        settings: Of the training.
+        tensorboard: Whether TensorBoard is one of them.
+
+    Raises:
+        ConfigError: If it is not installed.
+    """
+    also = [TensorBoardObserver()] if tensorboard else []
+    completion = FolderCompletion(settings.data.boxes, console.note)
+    return [TrainingProgress(bar), completion, *also]
 
 
 class TrainingProgress(Observer):

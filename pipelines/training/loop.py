@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -18,14 +18,14 @@ from pipelines.errors import (
 )
 from pipelines.memory import peak_rss_bytes
 from pipelines.training.nonfinite import nonfinite_error
+from pipelines.training.observer import Observer
 from pipelines.training.progress import Best, Progress
-from pipelines.training.records import StepRecord, Stopwatch, Timing, Window
+from pipelines.training.records import StepRecord, Stopwatch, Window
 from pipelines.training.run_folder import RunFolder
 from pipelines.training.step import StepOutcome
 from pipelines.training.stopping import StopRequest
 from pipelines.training.trainee import Trainee
 
-OnRecord = Callable[[StepRecord, Timing], None]
 Evaluate = Callable[[], Mapping[str, float]]
 
 
@@ -52,7 +52,7 @@ class TrainingLoop:
         settings: Of the training.
         device: Where the model is.
         stop: Asked after every step.
-        on_record: Called with each record and its timing.
+        observers: Hear of everything.
         evaluate: Measures the model as it is, if it is to be.
     """
 
@@ -66,12 +66,12 @@ class TrainingLoop:
         *,
         device: torch.device,
         stop: StopRequest,
-        on_record: OnRecord = lambda record, timing: None,
+        observers: Sequence[Observer] = (),
         evaluate: Evaluate | None = None,
     ) -> None:
         self._trainee, self._batches, self._folder = trainee, batches, folder
         self._progress, self._settings, self._device = progress, settings, device
-        self._stop, self._on_record, self._evaluate = stop, on_record, evaluate
+        self._stop, self._observers, self._evaluate = stop, observers, evaluate
         self._watch, self._losses = Stopwatch(), dict[str, float]()
         self._begun = self._saved = False
 
@@ -116,6 +116,8 @@ class TrainingLoop:
         if not self._begun:  # not before: a run that fails at once leaves nothing
             self._folder.begin(progress.best)
             self._begun = True
+            for observer in self._observers:
+                observer.begun(self._folder.folder, progress.iteration)
         if outcome.finite:
             progress.window.add(outcome.losses)
         else:
@@ -159,13 +161,16 @@ class TrainingLoop:
         timing = self._watch.read(progress.iteration, iterations, _memory_bytes(self._device))
         self._folder.log(record, timing)
         progress.window, self._losses = Window(), record.losses
-        self._on_record(record, timing)
+        for observer in self._observers:
+            observer.recorded(record, timing)
 
     def _evaluate_now(self, evaluate: Evaluate) -> bool:
         """Record an evaluation; tell whether it is the best so far."""
         progress, metric = self._progress, self._settings.checkpoints.keep_best
         figures = evaluate()
         self._folder.log_evaluation(progress.iteration, figures)
+        for observer in self._observers:
+            observer.evaluated(progress.iteration, figures)
         if metric is None:
             return False
         value = _figure(figures, metric)

@@ -22,3 +22,6 @@ class Observer:
 
     def evaluated(self, iteration: int, metrics: Mapping[str, float]) -> None:
         """Hear of an evaluation: fractions of 1, by name."""
+
+    def ended(self, folder: Path) -> None:
+        """Hear that a run has taken all its steps, or used up its time; its files are complete."""
