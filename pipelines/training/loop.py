@@ -99,6 +99,8 @@ class TrainingLoop:
         except (DatasetError, ArtifactError, LostWorkerError) as error:  # between two steps
             if self._team.size == 1:  # the others do not know, and wait for this one's gradients
                 self._save_unless_saved()
+            if self._stop.is_made:  # by a signal that may have ended the workers too
+                raise self._interrupted("stopped") from error
             mend = " ".join(filter(None, [error.mend, self._folder.how_to_go_on()]))
             raise type(error)(error.what, where=error.where, mend=mend) from error
 
@@ -160,7 +162,7 @@ class TrainingLoop:
         batch = Batch.joined(self._team.gather_objects(batch))
         kept = self._folder.keep_for_replay(self._trainee, progress, batch, outcome)
         self._team.barrier()
-        raise nonfinite_error(iteration, batch, outcome, kept)
+        raise nonfinite_error(iteration, batch, outcome, kept, self._folder.how_to_go_on())
 
     def _tell_and_save(self) -> None:
         schedule, iteration = self._settings.schedule, self._progress.iteration
