@@ -72,7 +72,7 @@ def evaluate_detector(
     full = shift_novel(load_head(checkpoint, head), novel_shift)
     rows = choose_rows(scoring.classes or "all", full.vocabulary, full.groups)
     annotations = truth.load()
-    evaluated = classes_of_head(full, rows, annotations)
+    evaluated = classes_of_head(full.vocabulary, full.groups, rows, annotations)
     if scoring.protocol.joint:
         evaluated.require_seen_and_novel()
     refuse_disjoint(evaluated.vocabulary, annotations)
