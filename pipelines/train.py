@@ -17,6 +17,7 @@ from pipelines.models.heads import build_head
 from pipelines.models.losses import label_tables
 from pipelines.provenance import Provenance, parent, provenance_of
 from pipelines.storage import refuse_unwritable
+from pipelines.training.acceleration import accelerate
 from pipelines.training.inputs import TrainInputs, load_inputs, training_loader
 from pipelines.training.loop import StepRecord, run_training
 from pipelines.training.optimizers import Optimizers
@@ -80,7 +81,10 @@ def train_detector(
     inputs = load_inputs(settings)
     torch.manual_seed(settings.seed)
     model = _build(settings, inputs).to(device)
-    optimizers = Optimizers(model, settings.optimizer, settings.schedule)
+    accelerate(model, settings.engine, device)
+    optimizers = Optimizers(
+        model, settings.optimizer, settings.schedule, fused=settings.engine.fused
+    )
     steps = run_training(
         model, training_loader(inputs, settings), optimizers, device, settings.schedule.log_every
     )

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms.v2 import functional as transforms
 
 from pipelines.data.annotation_files import refuse_unknown_classes
 from pipelines.data.annotations import BoxTable
+from pipelines.data.batches import Batch, Example
 from pipelines.data.image_order import run_starts
 from pipelines.data.images import ImageStore
 from pipelines.data.samplers import Sample, TrainingSampler
@@ -24,10 +24,8 @@ from pipelines.data.tables import IntArray
 from pipelines.errors import DatasetError, WTNError
 from pipelines.vocabulary import Vocabulary
 
-Target = dict[str, Tensor]  # {"boxes": [G, 4] float32 x1 y1 x2 y2 in pixels, "labels": [G] int64}
 
-
-class DetectionDataset(Dataset[tuple[Tensor, Target]]):
+class DetectionDataset(Dataset[Example]):
     """The images that have boxes; labels count from 1, because 0 is background.
 
     The columns of the table stay where they are, in a memory-mapped file too, unless its rows are
@@ -61,9 +59,10 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
     def __len__(self) -> int:
         return len(self.image)
 
-    def __getitem__(self, sample: Sample) -> tuple[Tensor, Target]:
+    def __getitem__(self, sample: Sample) -> Example:
         table = self._table
-        image = self._images.read(table.image_ids[int(self.image[sample.row])])
+        image_id = table.image_ids[int(self.image[sample.row])]
+        image = self._images.read(image_id)
         height, width = image.shape[1:]
         rows = slice(*self._offsets[sample.row : sample.row + 2])
         boxes = torch.from_numpy(table.boxes[rows].astype(np.float32))
@@ -74,7 +73,7 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
                 [width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], dim=1
             )
         labels = torch.from_numpy(self._labels[table.label[rows]])
-        return image.float() / 255, {"boxes": boxes, "labels": labels}
+        return Example(image, {"boxes": boxes, "labels": labels}, image_id)
 
     @property
     def box_columns(self) -> tuple[IntArray, IntArray]:
@@ -82,7 +81,7 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
         return np.repeat(np.arange(len(self)), np.diff(self._offsets)), self._table.label
 
 
-class TrainingLoader(DataLoader[tuple[Tensor, Target]]):
+class TrainingLoader(DataLoader[Example]):
     """Batches of a dataset, read by worker processes.
 
     An error that the user can act on arrives as it was raised; a plain ``DataLoader`` would bury it
@@ -103,8 +102,8 @@ class TrainingLoader(DataLoader[tuple[Tensor, Target]]):
             worker_init_fn=_prepare_worker,
         )
 
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # DataLoader names its own kind
-        """Yield a list of images and a list of targets at a time."""
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # DataLoader names its own kind
+        """Yield a batch at a time."""
         for batch in super().__iter__():
             if isinstance(batch, WTNError):
                 raise batch
@@ -117,24 +116,20 @@ class _ErrorsAsItems(Dataset[Any]):
     def __init__(self, dataset: DetectionDataset) -> None:
         self._dataset = dataset
 
-    def __getitem__(self, sample: Sample) -> tuple[Tensor, Target] | WTNError:
+    def __getitem__(self, sample: Sample) -> Example | WTNError:
         try:
             return self._dataset[sample]
         except WTNError as error:
             return error
 
 
-def _collate(
-    items: Sequence[tuple[Tensor, Target] | WTNError],
-) -> tuple[list[Tensor], list[Target]] | WTNError:
-    """Keep images of different sizes apart; the detector pads them."""
-    images, targets = [], []
+def _collate(items: Sequence[Example | WTNError]) -> Batch | WTNError:
+    examples = []
     for item in items:
         if isinstance(item, WTNError):
             return item
-        images.append(item[0])
-        targets.append(item[1])
-    return images, targets
+        examples.append(item)
+    return Batch.of(examples)
 
 
 def _prepare_worker(worker: int) -> None:

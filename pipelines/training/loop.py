@@ -8,13 +8,10 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
-from pipelines.data.detection import Target
+from pipelines.data.detection import TrainingLoader
 from pipelines.errors import RunError
 from pipelines.training.optimizers import Optimizers
-
-Batch = tuple[list[Tensor], list[Target]]
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ class _Window:
 
 def run_training(
     model: nn.Module,
-    loader: DataLoader[tuple[Tensor, Target]],
+    loader: TrainingLoader,
     optimizers: Optimizers,
     device: torch.device,
     log_every: int,
@@ -59,7 +56,7 @@ def run_training(
 
     Args:
         model: On ``device``; returns a dict of losses in training mode.
-        loader: Yields images and targets.
+        loader: The batches; it knows how many.
         optimizers: Step once a batch.
         device: Where the model is.
         log_every: Steps a record.
@@ -73,15 +70,12 @@ def run_training(
     """
     model.train()
     window = _Window()
-    batches: Iterator[Batch] = iter(loader)
-    for iteration, (images, targets) in enumerate(batches, start=1):
+    for iteration, loaded in enumerate(loader, start=1):
         rates = optimizers.learning_rates
-        losses = model(
-            [image.to(device, non_blocking=True) for image in images],
-            [{name: tensor.to(device) for name, tensor in target.items()} for target in targets],
-        )
+        batch = loaded.to(device)
+        losses = model(batch.pixels, batch.targets)
         total = sum(losses.values())
-        _note(window, losses, total, len(images), iteration)
+        _note(window, losses, total, len(batch.images), iteration)
         optimizers.zero_grad()
         total.backward()
         optimizers.step()

@@ -15,6 +15,7 @@ from pipelines.config import OptimizerSettings, ScheduleSettings
 from pipelines.models.wtn import NORMS, WeightTransfer
 
 Groups = list[dict[str, object]]
+FUSED_ON = ("cpu", "cuda")  # devices that SGD and AdamW have a fused kernel for (torch 2.11)
 
 
 class Optimizers:
@@ -24,16 +25,24 @@ class Optimizers:
         model: The detector; parameters that do not train are left out.
         optimizer: Rates and decays.
         schedule: Warm-up and steps.
+        fused: Step in one kernel where the device has one, else as torch chooses.
     """
 
     def __init__(
-        self, model: nn.Module, optimizer: OptimizerSettings, schedule: ScheduleSettings
+        self,
+        model: nn.Module,
+        optimizer: OptimizerSettings,
+        schedule: ScheduleSettings,
+        *,
+        fused: bool = False,
     ) -> None:
+        fused = fused and next(model.parameters()).device.type in FUSED_ON
         transfer = [module for module in model.modules() if isinstance(module, WeightTransfer)]
         sgd = SGD(
             _detector_groups(model, transfer, optimizer),
             lr=optimizer.learning_rate,
             momentum=optimizer.momentum,
+            fused=fused or None,
         )
         self._max_gradient_norm = optimizer.max_gradient_norm
         self._all: list[Optimizer] = [sgd]
@@ -42,6 +51,7 @@ class Optimizers:
             adamw = AdamW(
                 _transfer_groups(transfer, optimizer.transfer_weight_decay),
                 lr=optimizer.transfer_learning_rate,
+                fused=fused or None,
             )
             self._all.append(adamw)
             self._schedules.append(_schedule(adamw, schedule, schedule.transfer_gamma))

@@ -54,11 +54,11 @@ def test_boxes_come_in_pixels_with_labels_from_one(folder: Path, table: BoxTable
     """Fractions become pixels of the image; 0 is left to background."""
     dataset = DetectionDataset(open_images(folder), table, VOCABULARY)
 
-    image, target = dataset[Sample(1, flip=False)]
+    image, target, image_id, skipped = dataset[Sample(1, flip=False)]
 
     assert [table.image_ids[i] for i in dataset.image] == ["one", "two"]
-    assert image.shape == (3, 8, 16)
-    assert image.max() <= 1
+    assert (image_id, skipped) == ("two", ())
+    assert (image.shape, image.dtype) == ((3, 8, 16), torch.uint8)
     assert target["boxes"].tolist() == [[4, 0, 8, 8], [0, 0, 16, 4]]
     assert target["labels"].tolist() == [2, 1]
 
@@ -67,9 +67,9 @@ def test_mirroring_moves_boxes_with_pixels(folder: Path, table: BoxTable) -> Non
     """The red half and its box change sides together."""
     dataset = DetectionDataset(open_images(folder), table, VOCABULARY)
 
-    image, target = dataset[Sample(0, flip=True)]
+    image, target, *_ = dataset[Sample(0, flip=True)]
 
-    assert image[0, 0].tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert image[0, 0].tolist() == [0, 0, 0, 0, 255, 255, 255, 255]
     assert target["boxes"].tolist() == [[4, 2, 8, 4]]
 
 

@@ -56,7 +56,7 @@ def test_an_index_trains_as_its_files_do(
     assert indexed.hierarchy == plain.hierarchy
     assert len(indexed.dataset) == len(plain.dataset) == 6
     for row in range(6):
-        (left, left_target), (right, right_target) = (
+        (left, left_target, *_), (right, right_target, *_) = (
             inputs.dataset[Sample(row, flip=True)] for inputs in (indexed, plain)
         )
         assert left.equal(right)

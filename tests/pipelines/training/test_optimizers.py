@@ -107,3 +107,28 @@ def test_the_detectors_gradient_is_shortened_on_request(limit: float | None) -> 
     assert (moved <= 0.01 * 2) == (limit is not None)
     encoder = model.head.get_parameter("transfer.encoder.0.weight")
     assert torch.equal(encoder.grad, torch.full_like(encoder, 100.0))
+
+
+def test_fused_steps_are_the_same_steps() -> None:
+    """Both optimizers step in one kernel, and the weights differ by rounding."""
+    stepped: dict[bool, dict[str, torch.Tensor]] = {}
+    for fused in (False, True):
+        torch.manual_seed(0)
+        model = Model("ae-wtn")
+        optimizers = Optimizers(model, OptimizerSettings(), SCHEDULE, fused=fused)
+        for _ in range(3):
+            for parameter in model.parameters():
+                parameter.grad = torch.randn_like(parameter)
+            optimizers.step()
+        assert [bool(one.defaults["fused"]) for one in optimizers._all] == [fused, fused]
+        stepped[fused] = {name: p.detach() for name, p in model.named_parameters()}
+
+    torch.testing.assert_close(stepped[True], stepped[False], rtol=1e-5, atol=1e-7)
+
+
+def test_a_device_without_fused_kernels_does_without() -> None:
+    """Torch then chooses how it steps."""
+    with torch.device("meta"):
+        optimizers = Optimizers(Model("ae-wtn"), OptimizerSettings(), SCHEDULE, fused=True)
+
+    assert [one.defaults["fused"] for one in optimizers._all] == [None, None]
