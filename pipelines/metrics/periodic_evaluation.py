@@ -13,6 +13,7 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from pipelines.artifacts import ClassifierWeights, DetectionHead, DetectorCheckpoint
 from pipelines.config import EvaluationSettings, TrainSettings
 from pipelines.data.annotations import Annotations
+from pipelines.distributed import ALONE, Team
 from pipelines.errors import ConfigError, MismatchError, did_you_mean
 from pipelines.metrics.detector_evaluation import AnnotatedImages, Detecting, evaluate_model
 from pipelines.metrics.evaluation import Protocol
@@ -50,6 +51,7 @@ class PeriodicEvaluation:
         settings: Of the training; its evaluation has boxes.
         classifier: The C classes and their rows.
         detection: The D classes of training.
+        team: The processes that share the images; all of them get the figures.
 
     Attributes:
         names: Of the figures: ``<group>_AP50``, fractions of 1, for the groups of classes that have
@@ -61,8 +63,13 @@ class PeriodicEvaluation:
     """
 
     def __init__(
-        self, settings: TrainSettings, classifier: ClassifierWeights, detection: Vocabulary
+        self,
+        settings: TrainSettings,
+        classifier: ClassifierWeights,
+        detection: Vocabulary,
+        team: Team = ALONE,
     ) -> None:
+        self._team = team
         self._settings, self._classifier, self._detection = settings, classifier, detection
         self._images = _read(settings.evaluation)
         partition = ClassPartition.of(classifier.vocabulary, detection)
@@ -84,7 +91,8 @@ class PeriodicEvaluation:
         Nothing of the model changes, nor the random generators.
         """
         device = next(model.parameters()).device
-        detecting = Detecting(device, precision=self._settings.engine.precision)
+        precision = self._settings.engine.precision
+        detecting = Detecting(device, precision=precision, team=self._team)
         figures: dict[str, float] = {}
         with untouched_random_state(device):
             head = self._head(model)
