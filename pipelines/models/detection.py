@@ -7,7 +7,6 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.faster_rcnn import TwoMLPHead
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
-from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from pipelines.config import BackboneSettings, DetectorSettings
@@ -16,9 +15,12 @@ from pipelines.models.box_head import NormalizedMLPHead, pyramid_pool
 from pipelines.models.heads import ClassWeightHead, FixedHead
 from pipelines.models.losses import LabelTables
 from pipelines.models.roi_heads import SigmoidRoIHeads
+from pipelines.models.rpn import Float32RPNHead, PerImageRPN
+from pipelines.models.sampling import SeededSampler
 
 ROI_SIZE = 7  # RoIAlign's output side, in cells (release)
 SAMPLING_RATIO = 2  # RoIAlign's samples per cell side (release)
+ANCHORS_PER_IMAGE, OBJECT_FRACTION = 256, 0.5  # that the RPN is trained on (release)
 
 
 def build_detector(
@@ -46,16 +48,7 @@ def build_detector(
     return GeneralizedRCNN(body, rpn, roi_heads, transform)
 
 
-class Float32RPNHead(RPNHead):  # type: ignore[misc]  # torchvision is untyped
-    """Torchvision's RPN head; what it returns is decoded in float32, also under autocast."""
-
-    def forward(self, x: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Return objectness and box deltas of each pyramid level."""
-        objectness, deltas = super().forward(x)
-        return [level.float() for level in objectness], [level.float() for level in deltas]
-
-
-def _build_rpn(body: BackboneWithFPN, settings: DetectorSettings) -> RegionProposalNetwork:
+def _build_rpn(body: BackboneWithFPN, settings: DetectorSettings) -> PerImageRPN:
     """Return the RPN with the release's numbers.
 
     Unlike the release, torchvision also trains on anchors that cross the image border.
@@ -63,17 +56,19 @@ def _build_rpn(body: BackboneWithFPN, settings: DetectorSettings) -> RegionPropo
     sizes = tuple((size,) for size in settings.anchor_sizes)
     anchors = AnchorGenerator(sizes, (settings.aspect_ratios,) * len(sizes))
     kept = {"training": settings.proposals_train, "testing": settings.proposals_test}
-    return RegionProposalNetwork(
+    rpn = PerImageRPN(
         anchors,
         Float32RPNHead(body.out_channels, anchors.num_anchors_per_location()[0]),
         fg_iou_thresh=0.7,
         bg_iou_thresh=0.3,
-        batch_size_per_image=256,
-        positive_fraction=0.5,
+        batch_size_per_image=ANCHORS_PER_IMAGE,
+        positive_fraction=OBJECT_FRACTION,
         pre_nms_top_n=kept,
         post_nms_top_n=kept,
         nms_thresh=0.7,
     )
+    rpn.fg_bg_sampler = SeededSampler(ANCHORS_PER_IMAGE, OBJECT_FRACTION, stage=1)
+    return rpn
 
 
 def _build_roi_heads(

@@ -19,8 +19,9 @@ from torchvision.ops.boxes import clip_boxes_to_image
 
 from pipelines.config import DetectorSettings
 from pipelines.models.heads import ClassRows, ClassWeightHead, FixedHead, projected
-from pipelines.models.losses import LabelTables, box_loss
+from pipelines.models.losses import LabelTables, box_loss, image_weights
 from pipelines.models.postprocess import Detections, Selection, detect_in_blocks, solid_rows
+from pipelines.models.sampling import SeededSampler
 
 BOX_CODER_WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # Girshick et al.; torchvision's and the release's
 MAX_LOG_SCALE = math.log(1000 / 16)  # of a box's side; torchvision's, and in all that export serves
@@ -80,6 +81,9 @@ class SigmoidRoIHeads(RoIHeads):  # type: ignore[misc]  # torchvision is untyped
             score_thresh=settings.score_threshold,
             nms_thresh=settings.nms_iou,
             detections_per_img=settings.detections_per_image,
+        )
+        self.fg_bg_sampler = SeededSampler(
+            settings.rois_per_image, settings.foreground_fraction, stage=2
         )
         self.class_head = class_head
         self.bbox_pred = bbox_pred
@@ -141,12 +145,14 @@ class SigmoidRoIHeads(RoIHeads):  # type: ignore[misc]  # torchvision is untyped
     ) -> dict[str, Tensor]:
         proposals, _, labels, regression_targets = self.select_training_samples(proposals, targets)
         x = self.box_head(self.box_roi_pool(features, proposals, image_shapes))
-        all_labels = torch.cat(labels)
+        all_labels, weights = torch.cat(labels), image_weights(labels)
         tables = LabelTables(self.label_targets, self.label_weights, self.label_positives)
         assert isinstance(self.class_head, ClassWeightHead)  # a fixed head does not train
         return {
-            **self.class_head.losses(x, all_labels, tables),
-            "loss_box_reg": box_loss(self.bbox_pred(x), all_labels, torch.cat(regression_targets)),
+            **self.class_head.losses(x, all_labels, tables, weights),
+            "loss_box_reg": box_loss(
+                self.bbox_pred(x).float(), all_labels, torch.cat(regression_targets), weights
+            ),
         }
 
     def _select(self, boxes: Tensor, x: Tensor, rows: ClassRows) -> Detections:

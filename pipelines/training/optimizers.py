@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 
 from torch import nn
+from torch.amp import GradScaler
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -67,6 +68,11 @@ class Optimizers:
         """Forget all gradients."""
         for optimizer in self._all:
             optimizer.zero_grad(set_to_none=True)
+
+    def unscale(self, scaler: GradScaler) -> None:
+        """Divide all gradients by the scale of the loss."""
+        for optimizer in self._all:
+            scaler.unscale_(optimizer)
 
     def step(self) -> None:
         """Take one step with each optimizer, then move the schedules on."""

@@ -90,17 +90,24 @@ class ClassWeightHead(nn.Module, ABC):
         """Return the rows ``[D, R]`` and the losses that depend on no image, by name."""
         return self.detection_rows(), {}
 
-    def losses(self, x: Tensor, labels: Tensor, tables: LabelTables) -> dict[str, Tensor]:
+    def losses(
+        self, x: Tensor, labels: Tensor, tables: LabelTables, weights: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Return the classification loss and, unless rows are held, the head's own losses, by name.
+
+        They are computed in float32, also under autocast.
 
         Args:
             x: ``[M, R]`` RoI features.
             labels: ``[M]`` int64, 0 for background, else a detection class counted from 1.
             tables: Of the D classes.
+            weights: ``[M]`` of the RoIs in the mean, adding up to 1; None weighs them alike.
         """
-        rows, own = (self.held, {}) if self.held is not None else self.rows_and_losses()
-        logits = score(x, rows, self.projection)
-        return {"loss_classifier": classification_loss(logits, labels, tables), **own}
+        with torch.autocast(x.device.type, enabled=False):
+            rows, own = (self.held, {}) if self.held is not None else self.rows_and_losses()
+            logits = score(x.float(), rows, self.projection)
+            loss = classification_loss(logits, labels, tables, weights)
+        return {"loss_classifier": loss, **own}
 
     def hold_rows(self) -> ClassRows:
         """Compute the rows once for several passes, and return them: leaves that gather gradients.

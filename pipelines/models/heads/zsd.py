@@ -67,9 +67,13 @@ class ZSDHead(ClassWeightHead):
             vectors = vectors - self._background
         return ClassRows(self.log_scale.exp() * vectors, self.common_bias.expand(len(rows)))
 
-    def losses(self, x: Tensor, labels: Tensor, tables: LabelTables) -> dict[str, Tensor]:
+    def losses(
+        self, x: Tensor, labels: Tensor, tables: LabelTables, weights: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Return the classification loss of the mode."""
         if self._settings.mode == "sigmoid":
-            return super().losses(x, labels, tables)
-        relative = self(x) / self.log_scale.exp()
-        return {"loss_classifier": margin_loss(relative, labels, tables, self._settings.margin)}
+            return super().losses(x, labels, tables, weights)
+        with torch.autocast(x.device.type, enabled=False):
+            relative = self(x.float()) / self.log_scale.exp()
+            loss = margin_loss(relative, labels, tables, self._settings.margin, weights)
+        return {"loss_classifier": loss}

@@ -12,6 +12,7 @@ from pipelines.models.losses import (
     LabelTables,
     box_loss,
     classification_loss,
+    image_weights,
     label_tables,
     margin_loss,
 )
@@ -63,10 +64,19 @@ def test_loss_equals_the_sum_written_out() -> None:
     torch.testing.assert_close(loss, 2 * (car + background + vehicle) / 3)
 
 
+def test_images_count_alike() -> None:
+    """The RoIs of an image share its weight, an image without any has none, and the sum is 1."""
+    labels = [torch.zeros(4), torch.zeros(1)]
+
+    assert image_weights(labels).tolist() == [0.125] * 4 + [0.5]
+    assert image_weights([torch.zeros(0), torch.zeros(2)]).tolist() == [0.25, 0.25]
+
+
 def test_box_loss_counts_all_rois_but_sums_foreground() -> None:
     """Smooth L1 with beta 1 over the foreground's deltas, divided by all sampled RoIs."""
     deltas = torch.tensor([[0.5, 0, 0, 0], [9.0, 9, 9, 9], [3.0, 0, 0, 0]])
-    loss = box_loss(deltas, torch.tensor([1, 0, 2]), torch.zeros(3, 4))
+    labels = torch.tensor([1, 0, 2])
+    loss = box_loss(deltas, labels, torch.zeros(3, 4), image_weights([labels]))
 
     assert loss.item() == pytest.approx((0.5 * 0.25 + 2.5) / 3)
 
@@ -74,7 +84,8 @@ def test_box_loss_counts_all_rois_but_sums_foreground() -> None:
 def test_box_loss_without_foreground_is_zero() -> None:
     """A batch of background alone gives a loss of 0 that still has a gradient."""
     deltas = torch.ones(2, 4, requires_grad=True)
-    loss = box_loss(deltas, torch.zeros(2, dtype=torch.int64), torch.zeros(2, 4))
+    labels = torch.zeros(2, dtype=torch.int64)
+    loss = box_loss(deltas, labels, torch.zeros(2, 4), image_weights([labels]))
 
     loss.backward()
 

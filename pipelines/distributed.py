@@ -1,0 +1,143 @@
+"""The processes that share a training or an evaluation, as torchrun starts them.
+
+All of them run the same program; the leader, process 0, alone prints and writes. What they exchange
+goes through these few calls, each of which every process must make.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from pipelines.devices import device_named, resolve_device
+from pipelines.errors import ConfigError, RunError
+
+
+@dataclass(frozen=True)
+class Team:
+    """One process's view of all that work together.
+
+    Args:
+        rank: Its number, over all machines.
+        size: How many there are.
+        local_rank: Its number on its own machine, which is also that of its GPU.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this process is the one that prints and writes."""
+        return self.rank == 0
+
+    def device(self, name: str) -> torch.device:
+        """Return the device of this process; ``auto`` and ``cuda`` give each a GPU of its own.
+
+        Raises:
+            ConfigError: If there is no such device, or a GPU is named that all would share.
+        """
+        wanted = device_named(name)
+        if self.size == 1 or wanted.type != "cuda":
+            return resolve_device(name)
+        if ":" in name:
+            raise ConfigError(
+                f"{self.size} processes cannot share device {name!r}",
+                mend="Use --device cuda: each process takes the GPU of its own number.",
+            )
+        return resolve_device(f"cuda:{self.local_rank}")
+
+    def sum(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor by its sum over all processes."""
+        if self.size > 1:
+            for tensor in tensors:
+                dist.all_reduce(tensor)
+
+    def mean(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor by its mean over all processes."""
+        self.sum(tensors)
+        if self.size > 1:
+            for tensor in tensors:
+                tensor.div_(self.size)
+
+    def copy_leader(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor by the leader's."""
+        if self.size > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor, src=0)
+
+    def any(self, flag: bool) -> bool:
+        """Return whether the flag is set in any process."""
+        if self.size == 1:
+            return flag
+        total = torch.tensor(int(flag))
+        dist.all_reduce(total)
+        return bool(total)
+
+    def gather_objects(self, value: object) -> list[object]:
+        """Return the value of every process, by rank."""
+        if self.size == 1:
+            return [value]
+        values: list[object] = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values
+
+    def barrier(self) -> None:
+        """Wait until every process is here."""
+        if self.size > 1:
+            self.any(False)  # over the CPU's connection, whatever the device
+
+
+ALONE = Team()
+
+
+@contextmanager
+def joined(team: Team, device: str) -> Iterator[torch.device]:
+    """Connect this process with the others, and yield its device; alone there is nothing to do.
+
+    Addresses are torchrun's (``MASTER_ADDR`` and ``MASTER_PORT``). Tensors on a GPU go through
+    NCCL, all others through gloo.
+
+    Args:
+        team: This process among all.
+        device: A name, see :meth:`Team.device`.
+
+    Raises:
+        ConfigError: If there is no such device, or nothing says where the others are.
+        RunError: If they cannot be reached.
+    """
+    target = team.device(device)
+    if team.size == 1:
+        yield target
+        return
+    if target.type == "cuda":
+        torch.cuda.set_device(target)
+    _connect(team, target)
+    yield target
+    dist.destroy_process_group()  # not after an error: the others may be waiting in vain
+
+
+def is_lost_connection(error: BaseException) -> bool:
+    """Tell whether an error only says that another process has gone."""
+    lost = isinstance(error, dist.DistError)
+    return lost or (isinstance(error, RuntimeError) and "gloo" in str(error))
+
+
+def _connect(team: Team, device: torch.device) -> None:
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    try:
+        dist.init_process_group(backend, rank=team.rank, world_size=team.size)
+    except ValueError as error:
+        raise ConfigError(
+            f"process {team.rank} of {team.size} does not know the others ({error})",
+            mend="Start it with torchrun, which tells each process where the others are.",
+        ) from error
+    except dist.DistError as error:
+        raise RunError(
+            f"process {team.rank} of {team.size} cannot reach the others ({error})",
+            mend="Check --rdzv-endpoint of torchrun, and that no firewall is between the machines.",
+        ) from error
