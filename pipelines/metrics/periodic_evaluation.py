@@ -3,7 +3,6 @@
 Shapes: C classifier classes, D detection classes.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -86,7 +85,7 @@ class PeriodicEvaluation:
         return len(self._images.annotations.image_ids)
 
     def __call__(self, model: GeneralizedRCNN) -> dict[str, float]:
-        """Return the figures by name; one that is not defined, for want of objects, is left out.
+        """Return the figures by name; NaN where there is nothing but groups to find.
 
         Nothing of the model changes, nor the random generators.
         """
@@ -100,7 +99,7 @@ class PeriodicEvaluation:
                 with detecting_with(model, head.subset(rows)):
                     report = evaluate_model(model, classes, self._images, scoring, detecting)
                 figures |= _figures(report)
-        return {name: value for name, value in figures.items() if not math.isnan(value)}
+        return {name: figures[name] for name in self.names}
 
     def _head(self, model: GeneralizedRCNN) -> DetectionHead:
         """Return the rows of all classes, as an export would compute them."""
