@@ -115,7 +115,7 @@ def _train_and_score(
     report = train_detector(
         settings,
         run,
-        lambda record: on_progress(f"train {title}", record.iteration, record.iterations),
+        lambda record, timing: on_progress(f"train {title}", record.iteration, record.iterations),
         overwrite=True,
     )
     head = run / HEAD

@@ -1,6 +1,7 @@
 """Stage 2: train a detector jointly with the rule that turns classifier rows into its own."""
 
-from collections.abc import Callable, Iterator
+import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from pipelines.config import TrainSettings
 from pipelines.data.index import is_index, open_index
 from pipelines.devices import resolve_device
-from pipelines.errors import ConfigError, Interrupted, RunError, WTNError
+from pipelines.errors import ConfigError
 from pipelines.models.checkpoints import class_row_source
 from pipelines.models.detection import build_detector
 from pipelines.models.heads import build_head
@@ -18,10 +19,18 @@ from pipelines.models.losses import label_tables
 from pipelines.provenance import Provenance, parent, provenance_of
 from pipelines.storage import refuse_unwritable
 from pipelines.training.acceleration import accelerate
+from pipelines.training.checkpoints import Saved
 from pipelines.training.inputs import TrainInputs, load_inputs, training_loader
-from pipelines.training.loop import StepRecord, run_training
+from pipelines.training.loop import Ending, OnRecord, TrainingLoop
 from pipelines.training.optimizers import Optimizers
-from pipelines.training.run_folder import CHECKPOINT, RunFolder
+from pipelines.training.progress import Progress
+from pipelines.training.resuming import refuse_other_inputs, refuse_other_settings
+from pipelines.training.run_folder import CHECKPOINT, Origin, RunFolder, is_of
+from pipelines.training.step import TrainingStep
+from pipelines.training.stopping import StopRequest
+from pipelines.training.trainee import Trainee
+
+_SECONDS_AN_HOUR = 3600
 
 
 @dataclass(frozen=True)
@@ -29,18 +38,26 @@ class TrainReport:
     """What a training run left behind.
 
     Args:
-        checkpoint: The trained detector.
-        iterations: Steps taken.
+        checkpoint: The detector as it is now.
+        finished: Whether all iterations were taken; if not, the time was over.
+        go_on: With which command it goes on, or None if it is finished.
+        iterations: Steps taken, those of earlier sessions and those left out among them.
+        skipped: Steps left out, because a loss was not finite.
+        skipped_images: Looks at images that do not decode; others took their places.
         images: Images with boxes.
         boxes: Boxes trained on.
         seen: Number of classes with boxes and a classifier row.
         other: Number of classes with boxes only.
         novel: Number of classes with a classifier row only.
-        losses: Means over the last window.
+        losses: Means over the last window that was recorded.
     """
 
     checkpoint: Path
+    finished: bool
+    go_on: str | None
     iterations: int
+    skipped: int
+    skipped_images: int
     images: int
     boxes: int
     seen: int
@@ -52,110 +69,101 @@ class TrainReport:
 def train_detector(
     settings: TrainSettings,
     output: Path,
-    on_record: Callable[[StepRecord], None] = lambda record: None,
+    on_record: OnRecord = lambda record, timing: None,
     *,
     overwrite: bool = False,
+    saved: Saved | None = None,
 ) -> TrainReport:
     """Train, and write settings, metrics and checkpoints into a run folder.
 
+    On a CPU, a training that was stopped or killed and goes on ends with the very weights and
+    metrics of one that never was.
+
     Args:
         settings: What to train on, and how.
-        output: The run folder: ``settings.toml``, ``metrics.jsonl`` and
-            ``checkpoint.safetensors``, which is replaced as a whole each time.
-        on_record: Called with each record that goes into ``metrics.jsonl``.
+        output: The run folder; docs/formats.md lists what is in it.
+        on_record: Called with each record and its timing, as they go into the logs.
         overwrite: Replace the run that is in the folder.
+        saved: What the run goes on from, as ``find_start`` gives it; None begins anew.
 
     Raises:
         WTNError: For inputs that are bad or do not belong together, before anything is written.
-        RunError: If a loss or a weight stops being finite; the last checkpoint stays.
-        Interrupted: On Ctrl-C, after the checkpoint is saved.
+        RunError: If a loss or a weight stops being finite, or the disk is full; the last checkpoint
+            stays.
+        Interrupted: On Ctrl-C and SIGTERM, after the checkpoint is saved.
     """
-    if (output / CHECKPOINT).exists() and not overwrite:
-        raise ConfigError(
-            "the folder holds a trained detector",
-            where=output,
-            mend="Name another folder with --output, or replace it with --force.",
-        )
+    began, stop = time.monotonic(), StopRequest()
+    _refuse_other_run(output, overwrite, saved)
+    if saved is not None:
+        refuse_other_settings(saved, settings)
     refuse_unwritable([output / CHECKPOINT])
     device = resolve_device(settings.device)
     inputs = load_inputs(settings)
-    torch.manual_seed(settings.seed)
-    model = _build(settings, inputs).to(device)
-    accelerate(model, settings.engine, device)
-    optimizers = Optimizers(
-        model, settings.optimizer, settings.schedule, fused=settings.engine.fused
+    provenance = _provenance(settings, inputs)
+    if saved is not None:
+        refuse_other_inputs(saved, provenance)
+    trainee = _trainee(settings, inputs, device)
+    progress = trainee.restore(saved) if saved is not None else Progress()
+    origin = Origin(inputs.classifier, inputs.detection, provenance)
+    folder = RunFolder(output, settings, origin, saved.pair if saved is not None else None)
+    loop = TrainingLoop(
+        trainee,
+        training_loader(inputs, settings, start=progress.iteration),
+        folder,
+        progress,
+        settings,
+        device=device,
+        stop=stop,
+        on_record=on_record,
     )
-    steps = run_training(
-        model, training_loader(inputs, settings), optimizers, device, settings.schedule.log_every
-    )
-    folder = RunFolder(
-        output, settings, inputs.classifier, inputs.detection, _provenance(settings, inputs)
-    )
-    losses = _follow(steps, model, folder, settings, on_record)
+    with stop.by_signals():
+        ending = loop.run(_deadline(settings, began))
+    return _report(ending, folder, progress, inputs)
+
+
+def _refuse_other_run(output: Path, overwrite: bool, saved: Saved | None) -> None:
+    """Refuse to replace a run unless it is the one that goes on."""
+    goes_on = saved is not None and is_of(saved.pair, output)
+    if (output / CHECKPOINT).exists() and not overwrite and not goes_on:
+        raise ConfigError(
+            "the folder holds a trained detector",
+            where=output,
+            mend="Go on with it with --resume auto, name another folder with --output, or replace "
+            "it with --force.",
+        )
+
+
+def _deadline(settings: TrainSettings, began: float) -> float:
+    hours = settings.limits.max_hours
+    return math.inf if hours is None else began + hours * _SECONDS_AN_HOUR
+
+
+def _report(
+    ending: Ending, folder: RunFolder, progress: Progress, inputs: TrainInputs
+) -> TrainReport:
     return TrainReport(
         folder.checkpoint,
-        iterations=settings.schedule.iterations,
+        finished=ending.finished,
+        go_on=None if ending.finished else folder.how_to_go_on(),
+        iterations=progress.iteration,
+        skipped=progress.skipped,
+        skipped_images=progress.skipped_images,
         images=len(inputs.dataset),
         boxes=len(inputs.split.boxes),
         seen=len(inputs.partition.seen),
         other=len(inputs.partition.other),
         novel=len(inputs.partition.novel),
-        losses=losses,
+        losses=ending.losses,
     )
 
 
-def _follow(
-    steps: Iterator[tuple[int, StepRecord | None]],
-    model: GeneralizedRCNN,
-    folder: RunFolder,
-    settings: TrainSettings,
-    on_record: Callable[[StepRecord], None],
-) -> dict[str, float]:
-    """Take all steps, logging and saving on the way; return the last window's losses."""
-    taken, losses = 0, {}
-    try:
-        for taken, record in steps:
-            if taken == 1:
-                folder.start()  # not before: a run that fails at once leaves nothing
-            if record is not None:
-                losses = record.losses
-                folder.log(record)
-                on_record(record)
-            if taken % settings.schedule.checkpoint_every == 0:
-                _save(folder, model, taken)
-        _save(folder, model, taken)
-    except KeyboardInterrupt as interrupt:
-        saved = _save_early(folder, model, taken)
-        stopped = f"stopped after {taken} of {settings.schedule.iterations} iterations"
-        raise Interrupted(stopped, where=folder.checkpoint.parent, mend=saved) from interrupt
-    except RunError:
-        raise  # it has diverged: the last checkpoint is the better one
-    except WTNError as error:
-        saved = _save_early(folder, model, taken)
-        mend = " ".join(filter(None, [error.mend, saved]))
-        raise type(error)(error.what, where=error.where, mend=mend) from error
-    return losses
-
-
-def _save_early(folder: RunFolder, model: GeneralizedRCNN, taken: int) -> str:
-    """Save what there is before training ends for another reason; return what to tell the user."""
-    if taken == 0:
-        return "Nothing was trained, so no checkpoint was written."
-    _save(folder, model, taken)
-    return f"{folder.checkpoint} holds {taken} iterations: it exports and evaluates as it is."
-
-
-def _save(folder: RunFolder, model: GeneralizedRCNN, taken: int) -> None:
-    """Replace the checkpoint, unless with one that nobody could use."""
-    state = model.state_dict()
-    bad = [name for name, tensor in state.items() if not bool(tensor.isfinite().all())]
-    if bad:
-        raise RunError(
-            f"{bad[0]} is not finite after iteration {taken} ({len(bad)} of {len(state)} tensors)",
-            where=folder.checkpoint,
-            mend="Nothing was saved. Lower optimizer.learning_rate.",
-        )
-    folder.save(state, taken)
+def _trainee(settings: TrainSettings, inputs: TrainInputs, device: torch.device) -> Trainee:
+    torch.manual_seed(settings.seed)
+    model = _build(settings, inputs).to(device).train()
+    accelerate(model, settings.engine, device)
+    fused = settings.engine.fused
+    optimizers = Optimizers(model, settings.optimizer, settings.schedule, fused=fused)
+    return Trainee(model, optimizers, TrainingStep(model, optimizers, settings, device))
 
 
 def _build(settings: TrainSettings, inputs: TrainInputs) -> GeneralizedRCNN:

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipelines.errors import ConfigError
 from wtn_cli import console
 from wtn_cli.options import AsJson
 
 if TYPE_CHECKING:
     from pipelines.train import TrainReport
-    from pipelines.training.loop import StepRecord
+    from pipelines.training.checkpoints import Saved
+    from pipelines.training.records import StepRecord, Timing
+    from pipelines.training.resuming import Start
 
 Classifier = Annotated[Path | None, typer.Option(help="Made by: wtn extract-weights")]
 Images = Annotated[
@@ -29,7 +32,8 @@ Sampler = Annotated[
     str | None, typer.Option(help="class-balanced (default), uniform or repeat-factor.")
 ]
 Output = Annotated[
-    Path, typer.Option("--output", "-o", help="Run folder: settings, metrics, checkpoint.")
+    Path | None,
+    typer.Option("--output", "-o", help="Run folder: settings, metrics, checkpoints (run)."),
 ]
 Config = Annotated[
     Path | None, typer.Option(help="TOML settings file, such as the settings.toml of a run.")
@@ -57,6 +61,20 @@ ShowConfig = Annotated[
     bool,
     typer.Option("--show-config", metavar="", help="Print every setting as TOML, and stop."),
 ]
+Resume = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|PATH",
+        help="auto: go on with the run in --output, or begin it. PATH: a run folder or a state.",
+    ),
+]
+MaxHours = Annotated[
+    float | None, typer.Option(help="Save and stop after so many hours; --resume goes on.")
+]
+SkipNonfinite = Annotated[
+    int | None,
+    typer.Option(help="Steps whose loss is not finite to leave out before the run ends (0)."),
+]
 Force = Annotated[
     bool, typer.Option("--force", metavar="", help="Replace the run that is in the folder.")
 ]
@@ -68,7 +86,7 @@ def train(
     boxes: Boxes = None,
     classes: Classes = None,
     hierarchy: Hierarchy = None,
-    output: Output = Path("run"),
+    output: Output = None,
     config: Config = None,
     assign: Assign = None,
     method: Method = None,
@@ -80,6 +98,9 @@ def train(
     sampler: Sampler = None,
     seed: Seed = None,
     device: Device = None,
+    resume: Resume = None,
+    max_hours: MaxHours = None,
+    skip_nonfinite: SkipNonfinite = None,
     show_config: ShowConfig = False,
     force: Force = False,
     as_json: AsJson = False,
@@ -93,6 +114,7 @@ def train(
     """
     from pipelines.config import load_settings, show_settings
     from pipelines.train import train_detector  # imports torch, so only when it runs
+    from pipelines.training.resuming import find_start, is_finished
 
     flags = {
         "classifier": classifier,
@@ -109,15 +131,29 @@ def train(
         "schedule.batch_size": batch_size,
         "seed": seed,
         "device": device,
+        "limits.max_hours": max_hours,
+        "limits.skip_nonfinite": skip_nonfinite,
     }
     if show_config:
         console.say(show_settings(config, assign or (), flags))
         return
-    settings = load_settings(config, assign or (), flags)
+    if force and resume:
+        raise ConfigError("--resume goes on with a run, --force replaces it", mend="Give one.")
+    start = find_start(resume, output)
+    for passed_over in start.notes:
+        console.note(f"Passed over: {passed_over}")
+    settings = load_settings(config or start.settings, assign or (), flags)
+    if start.saved is not None and is_finished(start.saved, settings):
+        _show_finished(start, start.saved, as_json=as_json)
+        return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop saves as Ctrl-C
     with console.progress("train") as bar:
         report = train_detector(
-            settings, output, lambda record: show_step(bar, record), overwrite=force
+            settings,
+            start.folder,
+            lambda record, timing: show_step(bar, record, timing),
+            overwrite=force,
+            saved=start.saved,
         )
     if as_json:
         console.emit_json(report)
@@ -125,20 +161,24 @@ def train(
         _show(report)
 
 
-def show_step(bar: console.ProgressLine, record: "StepRecord") -> None:
+def show_step(bar: console.ProgressLine, record: "StepRecord", timing: "Timing") -> None:
     """Show a training record: every loss, the rates, the speed and the time left."""
     losses = " ".join(f"{n.removeprefix('loss_')} {v:.4f}" for n, v in record.losses.items())
     rates = " ".join(f"{name} {rate:.2e}" for name, rate in record.learning_rates.items())
     bar.update(
         record.iteration,
         record.iterations,
-        f"{losses} {rates} {record.images_per_second:.1f} images/s",
-        seconds_left=record.seconds_left,
+        f"{losses} {rates} {timing.images_per_second:.1f} images/s",
+        seconds_left=timing.seconds_left,
         every=True,
     )
 
 
 def _show(report: "TrainReport") -> None:
+    skipped = {
+        "steps left out": report.skipped,
+        "images that do not decode": report.skipped_images,
+    }
     console.show_facts(
         f"{report.checkpoint}",
         {
@@ -146,5 +186,17 @@ def _show(report: "TrainReport") -> None:
             "images, boxes": f"{report.images}, {report.boxes}",
             "classes": f"{report.seen} seen, {report.other} other, {report.novel} novel",
             **{name: f"{value:.4f}" for name, value in report.losses.items()},
+            **{name: count for name, count in skipped.items() if count},
         },
     )
+    if report.go_on is not None:
+        console.note(f"The time is over, and the run is not finished. {report.go_on}")
+
+
+def _show_finished(start: "Start", saved: "Saved", *, as_json: bool) -> None:
+    checkpoint = start.folder / "checkpoint.safetensors"
+    if as_json:
+        facts = {"checkpoint": checkpoint, "finished": True, "iterations": saved.iteration}
+        console.emit_json(facts)
+    else:
+        console.say(f"{checkpoint} is finished, with {saved.iteration} iterations")

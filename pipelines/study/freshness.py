@@ -5,7 +5,7 @@ train on are taken to be those of their boxes, since they may be half a terabyte
 names of their folders and archives count.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,9 @@ from pipelines import provenance
 from pipelines.artifacts import ClassifierWeights, DetectorCheckpoint
 from pipelines.classifiers.torchvision import SCHEME
 from pipelines.config import TrainSettings, validate_settings
+from pipelines.config.comparison import differences, flat
 from pipelines.errors import ConfigError
 
-_SHOWN = 3  # differences in one message
 _FILE = "a file"  # in place of its path, where its contents are compared
 _CHOSEN = "schedule.iterations"  # by the user; in a study, other settings follow from it
 
@@ -34,16 +34,7 @@ def other_settings(found: Mapping[str, Any], settings: TrainSettings) -> list[st
         stored = validate_settings(dict(found) | {"device": settings.device})
     except ConfigError as error:
         return [f"its settings are not known here: {error.what}"]
-    return differences(_comparable(stored), _comparable(settings))
-
-
-def differences(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return in words which values are not the same; what the user chose comes first."""
-    return [
-        f"{key} is {_text(there.get(key))} there, {_text(now.get(key))} now"
-        for key in sorted({**there, **now}, key=lambda key: key != _CHOSEN)
-        if there.get(key) != now.get(key)
-    ]
+    return differences(_comparable(stored), _comparable(settings), first=_CHOSEN)
 
 
 def other_inputs(
@@ -79,12 +70,6 @@ def _alike(one: ClassifierWeights, other: ClassifierWeights) -> bool:
     )
 
 
-def first_of(told: Sequence[str]) -> str:
-    """Return the first differences, and how many more there are."""
-    more = len(told) - _SHOWN
-    return "; ".join([*told[:_SHOWN], *([f"and {more} more"] if more > 0 else [])])
-
-
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file, read again only if its size or time of change is another."""
     status = path.stat()
@@ -114,16 +99,4 @@ def _comparable(settings: TrainSettings) -> dict[str, Any]:
     """Return settings by ``key.path``, without the places of files."""
     named = {key: _FILE for _, key in _input_files(settings)}
     images = ", ".join(path.name for path in settings.data.images) or None
-    return _flat(settings.model_dump()) | named | {"classifier": _FILE, "data.images": images}
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        nested = isinstance(value, Mapping)
-        flat |= _flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
-    return flat
-
-
-def _text(value: object) -> str:
-    return "unset" if value is None else str(value)
+    return flat(settings.model_dump()) | named | {"classifier": _FILE, "data.images": images}

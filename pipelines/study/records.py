@@ -1,9 +1,8 @@
 """What a study writes down about a training and about a row: how it was made, what it came to."""
 
-import itertools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,35 +96,43 @@ def read_result(path: Path) -> RowResult | None:
     return found if are_numbers and are_mappings else None
 
 
-def read_log(path: Path, schedule: ScheduleSettings) -> TrainingLog:
-    """Read the metrics of a training that has ended, one JSON object a line.
+def read_log(metrics: Path, timings: Path, schedule: ScheduleSettings) -> TrainingLog:
+    """Read the logs of a training that has ended, one JSON object a line.
 
     Nothing is known from a file that is lost or broken, or does not reach the end of the training;
     the detector is as good without it.
     """
+    loss = _of_a_whole_log(metrics, schedule, lambda records: _late_loss(records, schedule))
+    seconds = _of_a_whole_log(timings, schedule, lambda records: sum(r["seconds"] for r in records))
+    return TrainingLog(seconds, loss)
+
+
+def _of_a_whole_log(
+    path: Path,
+    schedule: ScheduleSettings,
+    figure: Callable[[Sequence[Mapping[str, Any]]], float],
+) -> float:
+    """Return a figure of a log, or NaN if it is not whole."""
     try:
         records = [json.loads(line) for line in path.read_text().splitlines()]
         whole = records[-1]["iteration"] == schedule.iterations
-        return _course(records, schedule) if whole else TrainingLog()
+        return float(figure(records)) if whole else math.nan
     except _BROKEN:
-        return TrainingLog()
+        return math.nan
 
 
-def _course(records: Sequence[Mapping[str, Any]], schedule: ScheduleSettings) -> TrainingLog:
-    last = [0, *(record["iteration"] for record in records)]
-    steps = [after - before for before, after in itertools.pairwise(last)]
-    seconds = sum(
-        count * schedule.batch_size / record["images_per_second"]
-        for count, record in zip(steps, records, strict=True)
-    )
+def _late_loss(records: Sequence[Mapping[str, Any]], schedule: ScheduleSettings) -> float:
+    """Return the mean classification loss over the last steps."""
+    steps = [record for record in records if record.get("losses")]
+    ends = [0, *(record["iteration"] for record in steps)]
     first = schedule.iterations * (1 - _LAST_SHARE)
     late = [
-        (count, record["losses"]["loss_classifier"])
-        for count, record in zip(steps, records, strict=True)
+        (record["iteration"] - before, record["losses"]["loss_classifier"])
+        for before, record in zip(ends, steps, strict=False)
         if record["iteration"] > first
     ]
-    total = sum(count for count, _ in late)
-    return TrainingLog(seconds, sum(count * loss for count, loss in late) / total)
+    weighted = sum(count * loss for count, loss in late)
+    return float(weighted / sum(count for count, _ in late))
 
 
 def write_json(path: Path, tree: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipelines.artifacts import DetectorCheckpoint
 from pipelines.config import TrainSettings
+from pipelines.config.comparison import first_of
 from pipelines.errors import ArtifactError, ConfigError
 from pipelines.evaluate import evaluate_detector
 from pipelines.export import export_head
@@ -30,8 +31,8 @@ from pipelines.study.variant_settings import classifier_of, variant_settings, wr
 from pipelines.study.variants import Variant
 from pipelines.study.worlds import METRICS, NOVEL_AR50, EvaluationSet, Progress, World
 from pipelines.train import train_detector
-from pipelines.training.loop import StepRecord
-from pipelines.training.run_folder import CHECKPOINT
+from pipelines.training.records import StepRecord, Timing
+from pipelines.training.run_folder import CHECKPOINT, TIMINGS
 from pipelines.training.run_folder import METRICS as LOG
 
 RECALL_AT = 100  # detections of an image (paper: AR50@100)
@@ -78,7 +79,8 @@ class Row:
 
     def log(self) -> TrainingLog:
         """Return the course of its training, as far as it is known; it must have ended."""
-        return read_log(self.checkpoint.parent / LOG, self.settings().schedule)
+        folder = self.checkpoint.parent
+        return read_log(folder / LOG, folder / TIMINGS, self.settings().schedule)
 
     def is_trained(self) -> bool:
         """Tell whether the checkpoint is the end of this very training, on these very files."""
@@ -167,7 +169,7 @@ def train_row(row: Row, device: str, on_progress: Progress) -> None:
     folder = row.checkpoint.parent
     write_inputs(row.variant, row.world, row.folder)
 
-    def follow(step: StepRecord) -> None:
+    def follow(step: StepRecord, timing: Timing) -> None:
         if step.iteration == 1:
             record = TrainingRecord(TRAINING_REVISION, describe_machine(device))
             write_json(folder / TRAINING, asdict(record))
@@ -197,7 +199,7 @@ def refuse_to_lose(row: Row) -> None:
     others = row.differences(found)
     unknown = "a later version trained" if revision else "no study recorded"
     raise ConfigError(
-        f"the folder holds another finished training: {freshness.first_of(others)}"
+        f"the folder holds another finished training: {first_of(others)}"
         if others
         else f"the folder holds a finished training that {unknown}",
         where=row.checkpoint.parent,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.config import BackboneSettings
+from pipelines.config.comparison import differences, first_of
 from pipelines.data.shapes import ShapesSettings, attribute_values
 from pipelines.data.shapes_world import ShapesSplit, ShapesWorld, write_shapes_world
 from pipelines.errors import ConfigError
@@ -17,7 +18,6 @@ from pipelines.evaluate import GroundTruthFiles
 from pipelines.extract import extract_weights
 from pipelines.similarity import measure_crop_similarity
 from pipelines.storage import atomic_path
-from pipelines.study.freshness import differences, first_of
 from pipelines.study.shapes_presets import SMALL, ShapesPreset
 from pipelines.study.worlds import (
     NOVEL_AP50,

@@ -83,8 +83,8 @@ def load_inputs(settings: TrainSettings) -> TrainInputs:
     )
 
 
-def training_loader(inputs: TrainInputs, settings: TrainSettings) -> TrainingLoader:
-    """Return the batches of a training.
+def training_loader(inputs: TrainInputs, settings: TrainSettings, start: int = 0) -> TrainingLoader:
+    """Return the batches of a training, but for those of the first ``start`` steps.
 
     Images are grouped by the sizes in the index. Where it has none, as where the boxes are a CSV,
     the headers of the images are read if there are at most 20,000 of them. The images of a larger
@@ -98,6 +98,7 @@ def training_loader(inputs: TrainInputs, settings: TrainSettings) -> TrainingLoa
         iterations=settings.schedule.iterations,
         flip=data.horizontal_flip,
         seed=settings.seed,
+        start=start,
         groups=_groups(inputs) if data.group_by_aspect_ratio else None,
     )
     return TrainingLoader(inputs.dataset, sampler, data.workers)

@@ -1,117 +1,208 @@
-"""The optimisation loop: one summed loss, two optimizers, a record of every loss."""
+"""The training loop: steps, and all that happens between them."""
 
 import math
 import time
-from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
 
-from pipelines.data.detection import TrainingLoader
-from pipelines.errors import RunError
-from pipelines.training.optimizers import Optimizers
+from pipelines.config import TrainSettings
+from pipelines.data.batches import Batch
+from pipelines.errors import (
+    ArtifactError,
+    ConfigError,
+    DatasetError,
+    Interrupted,
+    did_you_mean,
+)
+from pipelines.memory import peak_rss_bytes
+from pipelines.training.nonfinite import nonfinite_error
+from pipelines.training.progress import Best, Progress
+from pipelines.training.records import StepRecord, Stopwatch, Timing, Window
+from pipelines.training.run_folder import RunFolder
+from pipelines.training.step import StepOutcome
+from pipelines.training.stopping import StopRequest
+from pipelines.training.trainee import Trainee
+
+OnRecord = Callable[[StepRecord, Timing], None]
+Evaluate = Callable[[], Mapping[str, float]]
 
 
-@dataclass(frozen=True)
-class StepRecord:
-    """What a window of training steps looked like.
+class Ending(NamedTuple):
+    """How a training ended.
 
     Args:
-        iteration: Steps taken so far.
-        iterations: Steps in all.
-        losses: Mean of each loss over the window, and their sum as ``loss``.
-        learning_rates: Of the last step.
-        images_per_second: Over the window, data loading included.
-        seconds_left: Estimate for the rest at this speed.
+        losses: Means over the last window that was recorded.
+        finished: Whether it took all its iterations; if not, its time was over.
     """
 
-    iteration: int
-    iterations: int
     losses: dict[str, float]
-    learning_rates: dict[str, float]
-    images_per_second: float
-    seconds_left: float
+    finished: bool
 
 
-@dataclass
-class _Window:
-    """Sums since the last record."""
-
-    started: float = field(default_factory=time.perf_counter)
-    steps: int = 0
-    images: int = 0
-    sums: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-
-
-def run_training(
-    model: nn.Module,
-    loader: TrainingLoader,
-    optimizers: Optimizers,
-    device: torch.device,
-    log_every: int,
-) -> Iterator[tuple[int, StepRecord | None]]:
-    """Train on every batch of the loader.
+class TrainingLoop:
+    """Takes the steps of a training that it is not through with.
 
     Args:
-        model: On ``device``; returns a dict of losses in training mode.
-        loader: The batches; it knows how many.
-        optimizers: Step once a batch.
+        trainee: What is trained.
+        batches: Those of the remaining steps.
+        folder: Where the run is kept.
+        progress: How far it has come.
+        settings: Of the training.
         device: Where the model is.
-        log_every: Steps a record.
-
-    Yields:
-        After every step, the number of steps taken, and a record after the first, the last, and
-        every ``log_every`` steps.
-
-    Raises:
-        RunError: At the first loss that is not finite, before it reaches the weights.
+        stop: Asked after every step.
+        on_record: Called with each record and its timing.
+        evaluate: Measures the model as it is, if it is to be.
     """
-    model.train()
-    window = _Window()
-    for iteration, loaded in enumerate(loader, start=1):
-        rates = optimizers.learning_rates
-        batch = loaded.to(device)
-        losses = model(batch.pixels, batch.targets)
-        total = sum(losses.values())
-        _note(window, losses, total, len(batch.images), iteration)
-        optimizers.zero_grad()
-        total.backward()
-        optimizers.step()
-        if iteration in (1, len(loader)) or iteration % log_every == 0:
-            yield iteration, _record(window, iteration, len(loader), rates)
-            window = _Window()
+
+    def __init__(
+        self,
+        trainee: Trainee,
+        batches: Iterable[Batch],
+        folder: RunFolder,
+        progress: Progress,
+        settings: TrainSettings,
+        *,
+        device: torch.device,
+        stop: StopRequest,
+        on_record: OnRecord = lambda record, timing: None,
+        evaluate: Evaluate | None = None,
+    ) -> None:
+        self._trainee, self._batches, self._folder = trainee, batches, folder
+        self._progress, self._settings, self._device = progress, settings, device
+        self._stop, self._on_record, self._evaluate = stop, on_record, evaluate
+        self._watch, self._losses = Stopwatch(), dict[str, float]()
+        self._begun = self._saved = False
+
+    def run(self, deadline: float = math.inf) -> Ending:
+        """Take all steps, recording, evaluating and saving on the way.
+
+        Args:
+            deadline: Time of ``time.monotonic`` after which no step begins.
+
+        Raises:
+            Interrupted: If it was asked to stop, after a checkpoint; at once if asked twice.
+            RunError: If a loss or a weight stops being finite, or nothing can be written: the last
+                checkpoint is the better one.
+            DatasetError, ArtifactError: If the data end it, after a checkpoint.
+        """
+        try:
+            return self._take_all(deadline)
+        except KeyboardInterrupt as interrupt:
+            raise self._interrupted("stopped at once, in the middle of a step") from interrupt
+        except (DatasetError, ArtifactError) as error:  # between two steps
+            self._save_unless_saved()
+            mend = " ".join(filter(None, [error.mend, self._folder.how_to_go_on()]))
+            raise type(error)(error.what, where=error.where, mend=mend) from error
+
+    def _take_all(self, deadline: float) -> Ending:
+        for batch in self._watch.waiting_for(self._batches):
+            self._take(batch)
+            self._tell_and_save()
+            if self._stop.is_made or time.monotonic() >= deadline:
+                break
+        self._save_unless_saved()
+        if self._stop.is_made:  # also if that was in the last save: its caller is to stop as well
+            raise self._interrupted("stopped")
+        finished = self._progress.iteration >= self._settings.schedule.iterations
+        return Ending(self._losses, finished)
+
+    def _take(self, batch: Batch) -> None:
+        """Take a step, or leave it out if its loss is not finite."""
+        progress, on_device = self._progress, batch.to(self._device)
+        self._trainee.optimizers.set_rates(progress.iteration)
+        outcome = self._trainee.step(progress.iteration + 1, on_device.pixels, on_device.targets)
+        if not self._begun:  # not before: a run that fails at once leaves nothing
+            self._folder.begin(progress.best)
+            self._begun = True
+        if outcome.finite:
+            progress.window.add(outcome.losses)
         else:
-            yield iteration, None
+            self._leave_out(batch, outcome)
+        progress.iteration += 1
+        progress.skipped_images += len(batch.skipped)
+        self._watch.count(len(batch.images))
+        self._saved = False
 
+    def _leave_out(self, batch: Batch, outcome: StepOutcome) -> None:
+        """Count a step that changed nothing; raise RunError if it is one too many."""
+        progress, iteration = self._progress, self._progress.iteration + 1
+        if progress.skipped < self._settings.limits.skip_nonfinite:
+            progress.skipped += 1
+            return
+        kept = self._folder.keep_for_replay(self._trainee, progress, batch, outcome)
+        raise nonfinite_error(iteration, batch, outcome, kept)
 
-def _note(
-    window: _Window, losses: dict[str, Tensor], total: Tensor, images: int, iteration: int
-) -> None:
-    names = [*losses, "loss"]
-    values = torch.stack([*losses.values(), total]).detach().double().tolist()  # one transfer
-    bad = [name for name, value in zip(names, values, strict=True) if not math.isfinite(value)]
-    if bad:
-        raise RunError(
-            f"{' and '.join(bad)} is not finite at iteration {iteration}",
-            mend="Lower optimizer.learning_rate, or warm up longer (schedule.warmup_iterations).",
+    def _tell_and_save(self) -> None:
+        schedule, iteration = self._settings.schedule, self._progress.iteration
+        last = iteration == schedule.iterations
+        if last or iteration == 1 or iteration % schedule.log_every == 0:
+            self._record()
+        every = self._settings.evaluation.every
+        is_best = False
+        if self._evaluate is not None and every is not None and (last or iteration % every == 0):
+            is_best = self._evaluate_now(self._evaluate)
+        if is_best or iteration % schedule.checkpoint_every == 0:
+            self._save_unless_saved()
+
+    def _record(self) -> None:
+        progress, iterations = self._progress, self._settings.schedule.iterations
+        record = StepRecord(
+            progress.iteration,
+            iterations,
+            progress.window.means(),
+            self._trainee.optimizers.learning_rates,
+            progress.skipped,
+            progress.skipped_images,
         )
-    for name, value in zip(names, values, strict=True):
-        window.sums[name] += value
-    window.steps += 1
-    window.images += images
+        timing = self._watch.read(progress.iteration, iterations, _memory_bytes(self._device))
+        self._folder.log(record, timing)
+        progress.window, self._losses = Window(), record.losses
+        self._on_record(record, timing)
+
+    def _evaluate_now(self, evaluate: Evaluate) -> bool:
+        """Record an evaluation; tell whether it is the best so far."""
+        progress, metric = self._progress, self._settings.checkpoints.keep_best
+        figures = evaluate()
+        self._folder.log_evaluation(progress.iteration, figures)
+        if metric is None:
+            return False
+        value = _figure(figures, metric)
+        if not value > (progress.best.value if progress.best else -math.inf):  # nor if it is NaN
+            return False
+        progress.best = Best(progress.iteration, value)
+        return True
+
+    def _save_unless_saved(self) -> None:
+        if self._begun and not self._saved:
+            self._folder.save(self._trainee, self._progress)
+            self._saved = True
+
+    def _interrupted(self, how: str) -> Interrupted:
+        taken, iterations = self._progress.iteration, self._settings.schedule.iterations
+        return Interrupted(
+            f"{how} after {taken} of {iterations} iterations",
+            where=self._folder.folder,
+            mend=self._folder.how_to_go_on(),
+        )
 
 
-def _record(
-    window: _Window, iteration: int, iterations: int, rates: dict[str, float]
-) -> StepRecord:
-    seconds = time.perf_counter() - window.started
-    return StepRecord(
-        iteration=iteration,
-        iterations=iterations,
-        losses={name: total / window.steps for name, total in window.sums.items()},
-        learning_rates=rates,
-        images_per_second=window.images / seconds,
-        seconds_left=seconds / window.steps * (iterations - iteration),
-    )
+def _figure(figures: Mapping[str, float], metric: str) -> float:
+    if metric not in figures:
+        raise ConfigError(
+            f"checkpoints.keep_best is {metric!r}, which no evaluation measures",
+            mend=" ".join(filter(None, [did_you_mean(metric, figures), _known(figures)])),
+        )
+    return figures[metric]
+
+
+def _known(figures: Mapping[str, float]) -> str:
+    return f"There are: {', '.join(sorted(figures))}."
+
+
+def _memory_bytes(device: torch.device) -> int:
+    """Return the most memory that was in use so far."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return peak_rss_bytes()

@@ -4,23 +4,27 @@ Source: the release (xternalz/AE-WTN, solver/build.py and solver/lr_scheduler.py
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 
-from torch import nn
+from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import SGD, AdamW, Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from pipelines.config import OptimizerSettings, ScheduleSettings
+from pipelines.errors import ArtifactError
 from pipelines.models.wtn import NORMS, WeightTransfer
 
 Groups = list[dict[str, object]]
 FUSED_ON = ("cpu", "cuda")  # devices that SGD and AdamW have a fused kernel for (torch 2.11)
+_KINDS = ("sgd", "adamw")
 
 
 class Optimizers:
     """SGD and, when the head transfers weights, AdamW, with their schedules.
+
+    The rates are those of the first step until :meth:`set_rates` moves them.
 
     Args:
         model: The detector; parameters that do not train are left out.
@@ -46,8 +50,9 @@ class Optimizers:
             fused=fused or None,
         )
         self._max_gradient_norm = optimizer.max_gradient_norm
+        self._names = {id(parameter): name for name, parameter in model.named_parameters()}
+        self._schedule = schedule
         self._all: list[Optimizer] = [sgd]
-        self._schedules = [_schedule(sgd, schedule, schedule.gamma)]
         if transfer:
             adamw = AdamW(
                 _transfer_groups(transfer, optimizer.transfer_weight_decay),
@@ -55,14 +60,24 @@ class Optimizers:
                 fused=fused or None,
             )
             self._all.append(adamw)
-            self._schedules.append(_schedule(adamw, schedule, schedule.transfer_gamma))
+        for group in (group for one in self._all for group in one.param_groups):
+            group["initial_lr"] = group["lr"]
+        self.set_rates(0)
 
     @property
     def learning_rates(self) -> dict[str, float]:
         """The rate that each optimizer takes next, without the factor on biases."""
         names = ("lr", "lr_transfer")
-        rates = [float(schedule.get_last_lr()[0]) for schedule in self._schedules]
+        rates = [float(optimizer.param_groups[0]["lr"]) for optimizer in self._all]
         return dict(zip(names, rates, strict=False))
+
+    def set_rates(self, iteration: int) -> None:
+        """Set the rates of the step that comes after so many iterations."""
+        gammas = (self._schedule.gamma, self._schedule.transfer_gamma)
+        for optimizer, gamma in zip(self._all, gammas, strict=False):
+            factor = rate_factor(iteration, self._schedule, gamma)
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * factor
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
@@ -75,14 +90,41 @@ class Optimizers:
             scaler.unscale_(optimizer)
 
     def step(self) -> None:
-        """Take one step with each optimizer, then move the schedules on."""
+        """Take one step with each optimizer."""
         if self._max_gradient_norm is not None:
             detector = (p for group in self._all[0].param_groups for p in group["params"])
             clip_grad_norm_(detector, self._max_gradient_norm)
         for optimizer in self._all:
             optimizer.step()
-        for schedule in self._schedules:
-            schedule.step()
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what the optimizers gathered, by ``optimizer.quantity.parameter``."""
+        return {
+            f"{kind}.{quantity}.{self._names[id(parameter)]}": value
+            for kind, optimizer in zip(_KINDS, self._all, strict=False)
+            for parameter, quantities in optimizer.state.items()
+            for quantity, value in quantities.items()
+            if isinstance(value, Tensor)  # None is momentum that there is not
+        }
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what :meth:`state` returned.
+
+        Raises:
+            ArtifactError: If it is of other parameters.
+        """
+        gathered: dict[tuple[str, str], dict[str, Tensor]] = defaultdict(dict)
+        for name, value in state.items():
+            kind, quantity, parameter = name.split(".", 2)
+            gathered[kind, parameter][quantity] = value
+        for kind, optimizer in zip(_KINDS, self._all, strict=False):
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            found = [gathered.pop((kind, self._names[id(p)]), {}) for p in parameters]
+            _refuse_misfits(parameters, found)
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": dict(enumerate(found)), "param_groups": groups})
+        if gathered:
+            raise ArtifactError(f"state of {next(iter(gathered))[1]}, which does not train")
 
 
 def rate_factor(iteration: int, schedule: ScheduleSettings, gamma: float) -> float:
@@ -94,8 +136,12 @@ def rate_factor(iteration: int, schedule: ScheduleSettings, gamma: float) -> flo
     return factor * (schedule.warmup_factor * (1 - progress) + progress)
 
 
-def _schedule(optimizer: Optimizer, schedule: ScheduleSettings, gamma: float) -> LambdaLR:
-    return LambdaLR(optimizer, lambda iteration: rate_factor(iteration, schedule, gamma))
+def _refuse_misfits(parameters: list[nn.Parameter], found: list[dict[str, Tensor]]) -> None:
+    for parameter, quantities in zip(parameters, found, strict=True):
+        for quantity, value in quantities.items():
+            if value.dim() and value.shape != parameter.shape:
+                shapes = f"{list(value.shape)} for {list(parameter.shape)}"
+                raise ArtifactError(f"{quantity} of another size: {shapes}")
 
 
 def _detector_groups(

@@ -1,63 +1,208 @@
-"""What a training run writes: its settings, its metrics, and the checkpoint."""
+"""What a training run writes: settings, logs, checkpoints to go on from, and what went wrong."""
 
 import json
-from collections.abc import Mapping
+import math
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-
-from torch import Tensor
+from typing import NamedTuple
 
 from pipelines.artifacts import ClassifierWeights, DetectorCheckpoint
 from pipelines.config import TrainSettings
-from pipelines.provenance import Provenance
-from pipelines.training.loop import StepRecord
+from pipelines.data.batches import Batch
+from pipelines.errors import RunError
+from pipelines.provenance import Provenance, sha256
+from pipelines.storage import atomic_path
+from pipelines.training import logs
+from pipelines.training.checkpoints import Pair, leftovers_in, pairs_in, prune, put
+from pipelines.training.nonfinite import batch_as_json
+from pipelines.training.progress import Best, Progress
+from pipelines.training.records import StepRecord, Timing
+from pipelines.training.step import StepOutcome
+from pipelines.training.trainee import Trainee
 from pipelines.vocabulary import Vocabulary
 
 CHECKPOINT = "checkpoint.safetensors"
 PREVIOUS = "previous-checkpoint.safetensors"
+BEST = "best.safetensors"
+SETTINGS = "settings.toml"
 METRICS = "metrics.jsonl"
+TIMINGS = "timings.jsonl"
+CHECKPOINTS = "checkpoints"
+BATCH = "batch.json"
+
+
+class Origin(NamedTuple):
+    """What stands in every checkpoint of a run besides its weights.
+
+    Args:
+        classifier: What the detector learns from.
+        detection: The D classes.
+        provenance: What the training reads.
+    """
+
+    classifier: ClassifierWeights
+    detection: Vocabulary
+    provenance: Provenance
 
 
 class RunFolder:
-    """The folder of one run: ``settings.toml``, ``metrics.jsonl`` and the checkpoint.
+    """The folder of one run; nothing is written before :meth:`begin`.
 
     Args:
-        folder: Made when the run starts.
+        folder: Made when the run begins.
         settings: The resolved settings.
-        classifier: What the detector learns from.
-        detection: The D classes.
-        provenance: Of the checkpoints.
+        origin: What stands in every checkpoint.
+        source: That the run goes on from; unless it is of this very folder, the run has a history
+            elsewhere, and this folder begins empty.
+
+    Attributes:
+        folder: As given.
+        last: The newest pair that is known to be whole, or None.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        settings: TrainSettings,
-        classifier: ClassifierWeights,
-        detection: Vocabulary,
-        provenance: Provenance,
+        self, folder: Path, settings: TrainSettings, origin: Origin, source: Pair | None = None
     ) -> None:
-        self._classifier, self._detection, self._provenance = classifier, detection, provenance
-        self._config = settings.model_dump(mode="json", exclude_none=True)
-        self._metrics = folder / METRICS
-        self.checkpoint = folder / CHECKPOINT
-        self._folder, self._settings = folder, settings
+        self.folder, self._settings, self._origin = folder, settings, origin
+        self._pairs = folder / CHECKPOINTS
+        goes_on = source is not None and is_of(source, folder)
+        self.last: Pair | None = source if goes_on else None
 
-    def start(self) -> None:
-        """Begin the run's files; the checkpoint of a run before it is set aside."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        if self.checkpoint.exists():
-            self.checkpoint.replace(self._folder / PREVIOUS)
-        (self._folder / "settings.toml").write_text(self._settings.as_toml())
-        self._metrics.write_text("")
+    @property
+    def checkpoint(self) -> Path:
+        """The newest checkpoint."""
+        return self.folder / CHECKPOINT
 
-    def log(self, record: StepRecord) -> None:
-        """Append a record to the metrics, one JSON object a line."""
-        with self._metrics.open("a") as file:
-            file.write(json.dumps(asdict(record)) + "\n")
+    def begin(self, best: Best | None) -> None:
+        """Begin the run's files, or go on with them.
 
-    def save(self, model: Mapping[str, Tensor], iteration: int) -> None:
-        """Replace the checkpoint as a whole."""
+        Args:
+            best: The best evaluation until then.
+        """
+        with self._explained():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if self.last is None:
+                self._set_aside()
+            self._cut_back(self.last.iteration if self.last else 0)
+            with atomic_path(self.folder / SETTINGS) as temporary:
+                temporary.write_text(self._settings.as_toml())
+            if self.last is not None:
+                self._link(self.last, best)  # a kill may have come before it
+
+    def log(self, record: StepRecord, timing: Timing) -> None:
+        """Append a record to the metrics and its timing to the timings."""
+        with self._explained():
+            logs.append(self.folder / METRICS, asdict(record))
+            logs.append(self.folder / TIMINGS, asdict(timing))
+
+    def log_evaluation(self, iteration: int, metrics: Mapping[str, float]) -> None:
+        """Append the figures of an evaluation to the metrics."""
+        figures = {n: value if math.isfinite(value) else None for n, value in metrics.items()}
+        record = {"iteration": iteration, "evaluation": figures}
+        with self._explained():
+            logs.append(self.folder / METRICS, record)
+
+    def save(self, trainee: Trainee, progress: Progress) -> None:
+        """Write the pair of this iteration, make it the newest, and let go of old ones.
+
+        Raises:
+            RunError: If a number is not finite, or the disk is full; the pairs before it stay.
+        """
+        pair = Pair(self._pairs, progress.iteration)
+        with self._explained():
+            for name in (METRICS, TIMINGS):
+                logs.sync(self.folder / name)  # they reach the disk before what vouches for them
+            self._write(pair, trainee, progress)
+            self.last = pair
+            self._link(pair, progress.best)
+            prune(self._pairs, self._settings.checkpoints.keep_last)
+
+    def keep_for_replay(
+        self, trainee: Trainee, progress: Progress, batch: Batch, outcome: StepOutcome
+    ) -> Path:
+        """Write the state before a step, and the batch that the step failed on.
+
+        Args:
+            trainee: As it was before the step.
+            progress: Before the step.
+            batch: That it saw.
+            outcome: Of the step.
+
+        Returns:
+            A folder that ``--resume`` takes.
+
+        Raises:
+            RunError: If a weight is not finite already; the batch is written.
+        """
+        iteration = progress.iteration + 1
+        folder = self.folder / f"nonfinite-{iteration:08d}"
+        seen = batch_as_json(iteration, batch, outcome, self._origin.detection.ids)
+        with self._explained():
+            with atomic_path(folder / BATCH) as temporary:
+                temporary.write_text(json.dumps(seen, indent=1))
+            self._write(Pair(folder, progress.iteration), trainee, progress)
+        return folder
+
+    def how_to_go_on(self) -> str:
+        """Tell which iteration a run goes on from, and with which command."""
+        if self.last is None:
+            return "No checkpoint was written yet, so there is nothing to go on from."
+        return (
+            f"{self.checkpoint} holds {self.last.iteration} iterations, and exports and evaluates "
+            f"as it is. Go on with: {shlex.join(['wtn', 'train', '--resume', str(self.folder)])}"
+        )
+
+    def _write(self, pair: Pair, trainee: Trainee, progress: Progress) -> None:
+        weights = trainee.weights(progress.iteration)
+        config = self._settings.model_dump(mode="json", exclude_none=True)
         DetectorCheckpoint(
-            model, self._classifier, self._detection, self._config, iteration, self._provenance
-        ).save(self.checkpoint)
+            weights,
+            self._origin.classifier,
+            self._origin.detection,
+            config,
+            progress.iteration,
+            self._origin.provenance,
+        ).save(pair.checkpoint)
+        trainee.state(progress, sha256(pair.checkpoint)).save(pair.state)
+
+    def _link(self, pair: Pair, best: Best | None) -> None:
+        """Give the newest checkpoint, and perhaps the best, the name that it goes by."""
+        put(pair.checkpoint, self.checkpoint)
+        if best is not None and best.iteration == pair.iteration:
+            put(pair.checkpoint, self.folder / BEST)
+
+    def _set_aside(self) -> None:
+        """Set aside the newest checkpoint of the run that was here, and let go of the others."""
+        if self.checkpoint.exists():
+            self.checkpoint.replace(self.folder / PREVIOUS)
+        (self.folder / BEST).unlink(missing_ok=True)
+
+    def _cut_back(self, iteration: int) -> None:
+        """Drop what is of later iterations: damaged pairs, and records that will come again."""
+        for pair in pairs_in(self._pairs):
+            if pair.iteration > iteration:
+                pair.delete()
+        for leftover in leftovers_in(self._pairs):
+            leftover.unlink()
+        for name in (METRICS, TIMINGS):
+            logs.cut_back(self.folder / name, iteration)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Tell of a disk that is full or gone, and what is left."""
+        try:
+            yield
+        except OSError as error:
+            raise RunError(
+                f"the run cannot be written ({error.strerror or error})",
+                where=error.filename2 or error.filename or self.folder,
+                mend=f"Check the space and the rights. {self.how_to_go_on()}",
+            ) from error
+
+
+def is_of(pair: Pair, folder: Path) -> bool:
+    """Tell whether a pair is one that the run in a folder goes on from."""
+    return pair.folder.resolve() == (folder / CHECKPOINTS).resolve()

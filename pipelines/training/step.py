@@ -23,7 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import get_total_norm
 
 from pipelines.config import TrainSettings
-from pipelines.data.detection import Target
+from pipelines.data.batches import Target
 from pipelines.distributed import ALONE, Team
 from pipelines.errors import ConfigError
 from pipelines.models.heads import ClassWeightHead

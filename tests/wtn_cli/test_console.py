@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from pipelines.errors import DatasetError
-from pipelines.training.loop import StepRecord
+from pipelines.training.records import StepRecord, Timing
 from wtn_cli import console
 from wtn_cli.train import show_step
 
@@ -17,7 +17,8 @@ LOSSES = {
     "loss_classifier": 1.5, "loss_box_reg": 0.25, "loss_reconstruction": 4.5,
     "loss_objectness": 0.125, "loss_rpn_box_reg": 0.0625, "loss": 6.4375,
 }  # fmt: skip
-RECORD = StepRecord(20, 400, LOSSES, {"lr": 0.01, "lr_transfer": 0.001}, 12.5, seconds_left=3725.4)
+RECORD = StepRecord(20, 400, LOSSES, {"lr": 0.01, "lr_transfer": 0.001})
+TIMING = Timing(20, 3.2, 12.5, 0.25, 2**30, seconds_left=3725.4)
 
 
 def terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> io.StringIO:
@@ -37,7 +38,7 @@ def test_a_terminal_shows_every_loss_and_the_time_left(
     shown = terminal(monkeypatch, width)
 
     with console.progress("train") as bar:
-        show_step(bar, RECORD)
+        show_step(bar, RECORD, TIMING)
 
     text = shown.getvalue()
     assert "…" not in text
@@ -52,7 +53,7 @@ def test_a_terminal_shows_every_loss_and_the_time_left(
 def test_a_pipe_gets_one_plain_line_a_record(capsys: pytest.CaptureFixture[str]) -> None:
     """Where there is no terminal, a record is one line on stderr without control codes."""
     with console.progress("train") as bar:
-        show_step(bar, RECORD)
+        show_step(bar, RECORD, TIMING)
 
     captured = capsys.readouterr()
     assert captured.out == ""

@@ -23,9 +23,15 @@ def run(wtn: Wtn, settings_toml: Path, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the files of a folder, by their places in it."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
 def test_a_finished_run_is_not_overwritten(wtn: Wtn, settings_toml: Path, run: Path) -> None:
     """Training into its folder is refused, and not a byte of it changes; --force replaces it."""
-    before = {file.name: file.read_bytes() for file in run.iterdir()}
+    before = contents(run)
     command = ("train", "--config", settings_toml, "--seed", 1, "-o", run)
 
     refused = wtn(*command)
@@ -33,22 +39,23 @@ def test_a_finished_run_is_not_overwritten(wtn: Wtn, settings_toml: Path, run: P
     assert refused.returncode == 2
     assert f"Error: {run}: the folder holds a trained detector\n" in refused.stderr
     assert "--force" in refused.stderr
-    assert {file.name: file.read_bytes() for file in run.iterdir()} == before
+    assert contents(run) == before
 
     assert wtn(*command, "--force").returncode == 0
     assert DetectorCheckpoint.load(run / "checkpoint.safetensors").config["seed"] == 1
 
 
 def test_a_loss_that_explodes_ends_the_run(wtn: Wtn, settings_toml: Path, run: Path) -> None:
-    """The losses are named, the exit code is 1, and the checkpoint from before is set aside."""
+    """Losses and images are named, the exit code is 1, and what was before is set aside."""
     before = (run / "checkpoint.safetensors").read_bytes()
 
     ended = wtn("train", "--config", settings_toml, "--force", "-o", run,
                 "--set", "optimizer.learning_rate=1e30")  # fmt: skip
 
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert "Error: loss_classifier and " in ended.stderr
-    assert "is not finite at iteration 2\nLower optimizer.learning_rate" in ended.stderr
+    assert f"Error: {run / 'nonfinite-00000002'}: loss_classifier and " in ended.stderr
+    assert "is not finite at iteration 2, on the images img" in ended.stderr
+    assert "\nLower optimizer.learning_rate" in ended.stderr
     assert (run / "previous-checkpoint.safetensors").read_bytes() == before
     assert not (run / "checkpoint.safetensors").exists()
 
@@ -71,7 +78,7 @@ def test_a_run_that_fails_at_once_leaves_the_old_one(
     wtn: Wtn, settings_toml: Path, run: Path, tmp_path: Path
 ) -> None:
     """With --force nothing in the folder changes before the first step is taken."""
-    before = {file.name: file.read_bytes() for file in run.iterdir()}
+    before = contents(run)
     images = tmp_path / "images"
     images.mkdir()
     for number in range(6):
@@ -80,7 +87,7 @@ def test_a_run_that_fails_at_once_leaves_the_old_one(
     ended = wtn("train", "--config", settings_toml, "--images", images, "--force", "-o", run)
 
     assert ended.returncode == 3
-    assert {file.name: file.read_bytes() for file in run.iterdir()} == before
+    assert contents(run) == before
 
 
 def test_ctrl_c_saves_a_detector_that_exports(

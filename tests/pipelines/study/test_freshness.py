@@ -13,9 +13,7 @@ import pytest
 from pipelines.artifacts import ClassifierWeights, DetectorCheckpoint
 from pipelines.config import validate_settings
 from pipelines.study.freshness import (
-    differences,
     files_sha256,
-    first_of,
     other_inputs,
     other_settings,
     sha256,
@@ -95,23 +93,6 @@ def test_settings_of_another_version_are_others(
 
     assert "its settings are not known here: " in difference
     assert "forgotten" in difference
-
-
-def test_what_the_user_chose_comes_first() -> None:
-    """The steps follow from the iterations; what is the same is not told."""
-    there = {"seed": 0, "schedule.steps": (65,), "schedule.iterations": 100}
-    now = {"seed": 0, "schedule.steps": (130,), "schedule.iterations": 200, "new": None}
-
-    assert differences(there, now) == [
-        "schedule.iterations is 100 there, 200 now",
-        "schedule.steps is (65,) there, (130,) now",
-    ]
-
-
-def test_a_message_holds_the_first_differences() -> None:
-    """The rest is counted: another world would differ in dozens."""
-    assert first_of(["a", "b", "c"]) == "a; b; c"
-    assert first_of(["a", "b", "c", "d", "e"]) == "a; b; c; and 2 more"
 
 
 @pytest.mark.parametrize("changed", ["boxes", "weights"])

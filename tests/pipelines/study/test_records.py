@@ -13,6 +13,7 @@ from pipelines.config import ScheduleSettings
 from pipelines.study.records import (
     FailedRow,
     RowResult,
+    TrainingLog,
     TrainingRecord,
     all_failed,
     read_log,
@@ -21,27 +22,29 @@ from pipelines.study.records import (
 from pipelines.study.worlds import METRICS
 
 SCHEDULE = ScheduleSettings(iterations=180, batch_size=4, warmup_iterations=0, steps=())
-COURSE = [(1, 8, 9), (100, 4, 9), (170, 2, 9), (176, 8, 1), (180, 4, 2)]
+COURSE = [(1, 0.5, 9), (100, 99, 9), (170, 140, 9), (176, 3, 1), (180, 4, 2)]
 
 
-def log(path: Path, course: Sequence[tuple[int, float, float]]) -> Path:
-    """Write the metrics of a training: iteration, images a second, classification loss."""
-    records = [
-        {"iteration": i, "images_per_second": speed, "losses": {"loss_classifier": loss}}
-        for i, speed, loss in course
+def read(folder: Path, course: Sequence[tuple[int, float, float]]) -> TrainingLog:
+    """Write the logs of a training, and read them: iteration, seconds, classification loss."""
+    metrics: list[dict[str, Any]] = [
+        {"iteration": i, "losses": {"loss_classifier": loss}} for i, _, loss in course
     ]
-    path.write_text("".join(json.dumps(record) + "\n" for record in records))
-    return path
+    metrics.insert(-1, {"iteration": metrics[-1]["iteration"], "evaluation": {"seen_AP50": 0.5}})
+    timings = [{"iteration": i, "seconds": seconds} for i, seconds, _ in course]
+    for name, records in (("m", metrics), ("t", timings)):
+        (folder / name).write_text("".join(json.dumps(record) + "\n" for record in records))
+    return read_log(folder / "m", folder / "t", SCHEDULE)
 
 
-def test_seconds_are_those_of_all_images(tmp_path: Path) -> None:
-    """Steps 1, 99, 70, 6, 4 of four images: 0.5 + 99 + 140 + 3 + 4 seconds."""
-    assert read_log(log(tmp_path / "m", COURSE), SCHEDULE).seconds == pytest.approx(246.5)
+def test_seconds_are_those_of_all_windows(tmp_path: Path) -> None:
+    """0.5 + 99 + 140 + 3 + 4 of them."""
+    assert read(tmp_path, COURSE).seconds == pytest.approx(246.5)
 
 
 def test_the_loss_is_that_of_the_last_eighteenth(tmp_path: Path) -> None:
     """Of 180 iterations those after 170: six steps at 1 and four at 2."""
-    assert read_log(log(tmp_path / "m", COURSE), SCHEDULE).loss_classifier == pytest.approx(1.4)
+    assert read(tmp_path, COURSE).loss_classifier == pytest.approx(1.4)
 
 
 @pytest.mark.parametrize("text", [None, "", "{", "{}\n", "\xff", "[]\n"])
@@ -51,15 +54,12 @@ def test_a_log_that_is_no_log_tells_nothing(tmp_path: Path, text: str | None) ->
     if text is not None:
         path.write_bytes(text.encode("latin-1"))
 
-    assert all(math.isnan(value) for value in asdict(read_log(path, SCHEDULE)).values())
+    assert all(math.isnan(value) for value in asdict(read_log(path, path, SCHEDULE)).values())
 
 
-@pytest.mark.parametrize("course", [COURSE[:-1], [(180, 0, 1)]])
-def test_a_log_that_is_cut_or_impossible_tells_nothing(
-    tmp_path: Path, course: Sequence[tuple[int, float, float]]
-) -> None:
-    """Its last eighteenth would be that of another training; 0 images a second last for ever."""
-    found = read_log(log(tmp_path / "m", course), SCHEDULE)
+def test_a_log_that_is_cut_tells_nothing(tmp_path: Path) -> None:
+    """Its last eighteenth would be that of another training."""
+    found = read(tmp_path, COURSE[:-1])
 
     assert all(math.isnan(value) for value in asdict(found).values())
 

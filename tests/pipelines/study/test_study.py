@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import re
 import shutil
+import signal
 import sys
 from contextlib import ExitStack
 from dataclasses import replace
@@ -295,14 +296,14 @@ def test_a_training_of_a_later_version_is_not_replaced(copy: Path) -> None:
 
 
 def test_a_stop_in_the_last_save_loses_nothing(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The checkpoint may be whole then, and the same command does the rest."""
+    """The save is finished before the study stops, and the same command does the rest."""
     shutil.rmtree(copy / "shapes/seed-0/zsd-words")
     fsync, phases = os.fsync, [""]
 
     def stop_once(file: int) -> None:
         if phases[-1] == "train 4/4":
             phases.append("stopped")
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         fsync(file)
 
     def listen(progress: StudyProgress) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from pipelines.config import TrainSettings, validate_settings
-from pipelines.data.detection import Target
+from pipelines.data.batches import Target
 from pipelines.models.detection import build_detector
 from pipelines.models.heads import ClassRowSource, build_head
 from pipelines.models.losses import label_tables

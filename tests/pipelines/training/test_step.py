@@ -9,7 +9,7 @@ from torch import Tensor
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from pipelines.config import TrainSettings
-from pipelines.data.detection import Target
+from pipelines.data.batches import Target
 from pipelines.distributed import Team
 from pipelines.errors import ConfigError
 from pipelines.training.optimizers import Optimizers
