@@ -8,7 +8,7 @@ from pipelines.data.annotations import Annotations
 from pipelines.data.class_choice import choose_rows
 from pipelines.data.image_sizes import ImageSizes, parse_image_sizes
 from pipelines.data.predictions import iter_predictions
-from pipelines.devices import resolve_device
+from pipelines.distributed import ALONE, Team
 from pipelines.errors import ConfigError
 from pipelines.metrics.blocks import checked_blocks
 from pipelines.metrics.checks import PredictionChecks, refuse_disjoint, refuse_pixels
@@ -44,6 +44,7 @@ def evaluate_detector(
     precision: Precision = "float32",
     predictions: Path | None = None,
     on_progress: Progress = lambda done, total: None,
+    team: Team = ALONE,
 ) -> EvaluateReport:
     """Detect in the annotated images, and score the detections.
 
@@ -63,6 +64,8 @@ def evaluate_detector(
         precision: Of convolutions and matrix products.
         predictions: Write the detections here, as an Open Images challenge CSV.
         on_progress: Called with the number of images done and in all.
+        team: The processes that share the images; all of them get the report, which is that of one
+            process.
 
     Raises:
         WTNError: For inputs that are bad or do not belong together.
@@ -77,9 +80,9 @@ def evaluate_detector(
         evaluated.require_seen_and_novel()
     refuse_disjoint(evaluated.vocabulary, annotations)
     annotated = AnnotatedImages(annotations, truth.images(images))
-    target = resolve_device(device)
+    target = team.device(device)
     model = load_detector(checkpoint, full.subset(rows)).to(target)
-    detecting = Detecting(target, batch_size, precision, on_progress)
+    detecting = Detecting(target, batch_size, precision, on_progress, team)
     return evaluate_model(model, evaluated, annotated, scoring, detecting, predictions)
 
 

@@ -3,6 +3,7 @@
 import math
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from pipelines.config import TrainSettings
 from pipelines.data.index import is_index, open_index
 from pipelines.devices import resolve_device
 from pipelines.errors import ConfigError
+from pipelines.metrics.periodic_evaluation import PeriodicEvaluation
 from pipelines.models.checkpoints import class_row_source
 from pipelines.models.detection import build_detector
 from pipelines.models.heads import build_head
@@ -102,6 +104,7 @@ def train_detector(
     provenance = _provenance(settings, inputs)
     if saved is not None:
         refuse_other_inputs(saved, provenance)
+    measure = PeriodicEvaluation.wanted(settings, inputs.classifier, inputs.detection)
     trainee = _trainee(settings, inputs, device)
     progress = trainee.restore(saved) if saved is not None else Progress()
     origin = Origin(inputs.classifier, inputs.detection, provenance)
@@ -115,6 +118,7 @@ def train_detector(
         device=device,
         stop=stop,
         on_record=on_record,
+        evaluate=None if measure is None else partial(measure, trainee.model),
     )
     with stop.by_signals():
         ending = loop.run(_deadline(settings, began))

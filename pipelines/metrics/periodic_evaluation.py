@@ -4,7 +4,7 @@ Shapes: C classifier classes, D detection classes.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
@@ -78,6 +78,19 @@ class PeriodicEvaluation:
         self._passes = _plan(vocabulary, groups, boxed, self._images, settings.evaluation)
         self.names = tuple(_names(self._passes, boxed))
         _refuse_unknown_best(settings.checkpoints.keep_best, self.names)
+
+    @classmethod
+    def wanted(
+        cls,
+        settings: TrainSettings,
+        classifier: ClassifierWeights,
+        detection: Vocabulary,
+        team: Team = ALONE,
+    ) -> Self | None:
+        """Return the evaluation that the settings ask for, or None; arguments as of the class."""
+        if settings.evaluation.every is None:
+            return None
+        return cls(settings, classifier, detection, team)
 
     @property
     def num_images(self) -> int:
