@@ -6,31 +6,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import torch
-from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
-
 from pipelines.config import TrainSettings
-from pipelines.data.index import is_index, open_index
-from pipelines.devices import resolve_device
-from pipelines.errors import ConfigError
 from pipelines.metrics.periodic_evaluation import PeriodicEvaluation
-from pipelines.models.checkpoints import class_row_source
-from pipelines.models.detection import build_detector
-from pipelines.models.heads import build_head
-from pipelines.models.losses import label_tables
-from pipelines.provenance import Provenance, parent, provenance_of
-from pipelines.storage import refuse_unwritable
-from pipelines.training.acceleration import accelerate
 from pipelines.training.checkpoints import Saved
-from pipelines.training.inputs import TrainInputs, load_inputs, training_loader
+from pipelines.training.inputs import TrainInputs, training_loader
 from pipelines.training.loop import Ending, OnRecord, TrainingLoop
-from pipelines.training.optimizers import Optimizers
+from pipelines.training.preparation import prepare
 from pipelines.training.progress import Progress
-from pipelines.training.resuming import refuse_other_inputs, refuse_other_settings
-from pipelines.training.run_folder import CHECKPOINT, Origin, RunFolder, is_of
-from pipelines.training.step import TrainingStep
+from pipelines.training.run_folder import Origin, RunFolder
 from pipelines.training.stopping import StopRequest
-from pipelines.training.trainee import Trainee
 
 _SECONDS_AN_HOUR = 3600
 
@@ -95,19 +79,10 @@ def train_detector(
         Interrupted: On Ctrl-C and SIGTERM, after the checkpoint is saved.
     """
     began, stop = time.monotonic(), StopRequest()
-    _refuse_other_run(output, overwrite, saved)
-    if saved is not None:
-        refuse_other_settings(saved, settings)
-    refuse_unwritable([output / CHECKPOINT])
-    device = resolve_device(settings.device)
-    inputs = load_inputs(settings)
-    provenance = _provenance(settings, inputs)
-    if saved is not None:
-        refuse_other_inputs(saved, provenance)
+    ready = prepare(settings, output, overwrite=overwrite, saved=saved)
+    inputs, trainee, progress = ready.inputs, ready.trainee, ready.progress
     measure = PeriodicEvaluation.wanted(settings, inputs.classifier, inputs.detection)
-    trainee = _trainee(settings, inputs, device)
-    progress = trainee.restore(saved) if saved is not None else Progress()
-    origin = Origin(inputs.classifier, inputs.detection, provenance)
+    origin = Origin(inputs.classifier, inputs.detection, ready.provenance)
     folder = RunFolder(output, settings, origin, saved.pair if saved is not None else None)
     loop = TrainingLoop(
         trainee,
@@ -115,7 +90,7 @@ def train_detector(
         folder,
         progress,
         settings,
-        device=device,
+        device=ready.device,
         stop=stop,
         on_record=on_record,
         evaluate=None if measure is None else partial(measure, trainee.model),
@@ -123,18 +98,6 @@ def train_detector(
     with stop.by_signals():
         ending = loop.run(_deadline(settings, began))
     return _report(ending, folder, progress, inputs)
-
-
-def _refuse_other_run(output: Path, overwrite: bool, saved: Saved | None) -> None:
-    """Refuse to replace a run unless it is the one that goes on."""
-    goes_on = saved is not None and is_of(saved.pair, output)
-    if (output / CHECKPOINT).exists() and not overwrite and not goes_on:
-        raise ConfigError(
-            "the folder holds a trained detector",
-            where=output,
-            mend="Go on with it with --resume auto, name another folder with --output, or replace "
-            "it with --force.",
-        )
 
 
 def _deadline(settings: TrainSettings, began: float) -> float:
@@ -159,41 +122,3 @@ def _report(
         novel=len(inputs.partition.novel),
         losses=ending.losses,
     )
-
-
-def _trainee(settings: TrainSettings, inputs: TrainInputs, device: torch.device) -> Trainee:
-    torch.manual_seed(settings.seed)
-    model = _build(settings, inputs).to(device).train()
-    accelerate(model, settings.engine, device)
-    fused = settings.engine.fused
-    optimizers = Optimizers(model, settings.optimizer, settings.schedule, fused=fused)
-    return Trainee(model, optimizers, TrainingStep(model, optimizers, settings, device))
-
-
-def _build(settings: TrainSettings, inputs: TrainInputs) -> GeneralizedRCNN:
-    source = class_row_source(
-        inputs.classifier.weight, inputs.classifier.vocabulary, inputs.detection
-    )
-    head = build_head(settings.head, source, settings.detector.roi_width)
-    tables = label_tables(inputs.detection, inputs.hierarchy)
-    state = inputs.backbone.tensors if inputs.backbone else None
-    return build_detector(
-        settings.backbone,
-        settings.detector,
-        head,
-        tables,
-        state,
-        normalize_features=settings.normalizes_features,
-    )
-
-
-def _provenance(settings: TrainSettings, inputs: TrainInputs) -> Provenance:
-    data = settings.data
-    index = open_index(data.boxes).provenance if is_index(data.boxes) else None
-    parents = [parent("classifier", settings.classifier, inputs.classifier.provenance)]
-    parents += [
-        parent(role, path, index if role == "boxes" else None) for role, path in data.files.items()
-    ]
-    if inputs.backbone is not None:
-        parents += [parent("backbone", path) for path in inputs.backbone.files]
-    return provenance_of(*parents, images=[str(source) for source in inputs.images.sources])

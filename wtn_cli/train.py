@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.errors import ConfigError
-from wtn_cli import console
+from wtn_cli import console, dry_runs
 from wtn_cli.options import AsJson
 
 if TYPE_CHECKING:
@@ -75,6 +75,14 @@ SkipNonfinite = Annotated[
     int | None,
     typer.Option(help="Steps whose loss is not finite to leave out before the run ends (0)."),
 ]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        metavar="",
+        help="Take a few steps to tell time, memory and disk; write nothing.",
+    ),
+]
 Force = Annotated[
     bool, typer.Option("--force", metavar="", help="Replace the run that is in the folder.")
 ]
@@ -102,6 +110,7 @@ def train(
     max_hours: MaxHours = None,
     skip_nonfinite: SkipNonfinite = None,
     show_config: ShowConfig = False,
+    dry_run: DryRun = False,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -145,6 +154,9 @@ def train(
     settings = load_settings(config or start.settings, assign or (), flags)
     if start.saved is not None and is_finished(start.saved, settings):
         _show_finished(start, start.saved, as_json=as_json)
+        return
+    if dry_run:
+        dry_runs.show(settings, start, overwrite=force, as_json=as_json)
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop saves as Ctrl-C
     with console.progress("train") as bar:

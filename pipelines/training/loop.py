@@ -9,6 +9,7 @@ import torch
 
 from pipelines.config import TrainSettings
 from pipelines.data.batches import Batch
+from pipelines.devices import peak_memory_bytes
 from pipelines.errors import (
     ArtifactError,
     ConfigError,
@@ -16,7 +17,6 @@ from pipelines.errors import (
     Interrupted,
     did_you_mean,
 )
-from pipelines.memory import peak_rss_bytes
 from pipelines.training.nonfinite import nonfinite_error
 from pipelines.training.progress import Best, Progress
 from pipelines.training.records import StepRecord, Stopwatch, Timing, Window
@@ -156,7 +156,7 @@ class TrainingLoop:
             progress.skipped,
             progress.skipped_images,
         )
-        timing = self._watch.read(progress.iteration, iterations, _memory_bytes(self._device))
+        timing = self._watch.read(progress.iteration, iterations, peak_memory_bytes(self._device))
         self._folder.log(record, timing)
         progress.window, self._losses = Window(), record.losses
         self._on_record(record, timing)
@@ -199,10 +199,3 @@ def _figure(figures: Mapping[str, float], metric: str) -> float:
 
 def _known(figures: Mapping[str, float]) -> str:
     return f"There are: {', '.join(sorted(figures))}."
-
-
-def _memory_bytes(device: torch.device) -> int:
-    """Return the most memory that was in use so far."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return peak_rss_bytes()

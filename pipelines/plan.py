@@ -1,0 +1,78 @@
+"""What a training would take: everything is prepared as for training, and a few steps are taken."""
+
+from pathlib import Path
+
+import torch
+
+from pipelines.config import TrainSettings
+from pipelines.distributed import ALONE, Team
+from pipelines.metrics.periodic_evaluation import PeriodicEvaluation
+from pipelines.training.checkpoints import Saved
+from pipelines.training.dry_run import count_parameters, disk_use, try_steps
+from pipelines.training.inputs import training_loader
+from pipelines.training.plan import PlannedEvaluation, TrainingPlan
+from pipelines.training.preparation import prepare
+
+_SECONDS_AN_HOUR = 3600
+
+
+def plan_training(
+    settings: TrainSettings,
+    output: Path,
+    *,
+    overwrite: bool = False,
+    saved: Saved | None = None,
+    team: Team = ALONE,
+) -> TrainingPlan:
+    """Tell what :func:`pipelines.train.train_detector` would take; nothing is written.
+
+    Args:
+        settings: What to train on, and how.
+        output: The run folder.
+        overwrite: Whether the run that is in it would be replaced.
+        saved: What the run would go on from; None plans a new one.
+        team: The processes that would share each batch.
+
+    Raises:
+        WTNError: Whatever the training would raise by the end of these steps.
+    """
+    ready = prepare(settings, output, overwrite=overwrite, saved=saved)
+    inputs, taken = ready.inputs, ready.progress.iteration
+    measure = PeriodicEvaluation.wanted(settings, inputs.classifier, inputs.detection, team)
+    batches = training_loader(inputs, settings, start=taken)
+    speed = try_steps(ready.trainee, batches, settings, ready.device, team, taken=taken)
+    left, batch_size = settings.schedule.iterations - taken, settings.schedule.batch_size
+    return TrainingPlan(
+        device=_name(ready.device),
+        processes=team.size,
+        precision=settings.engine.precision,
+        parameters=count_parameters(ready.trainee.model),
+        images=len(inputs.dataset),
+        boxes=len(inputs.split.boxes),
+        seen=len(inputs.partition.seen),
+        other=len(inputs.partition.other),
+        novel=len(inputs.partition.novel),
+        iterations=left,
+        batch_size=batch_size,
+        passes=left * batch_size / len(inputs.dataset),
+        speed=speed,
+        hours=left * speed.seconds_per_iteration / _SECONDS_AN_HOUR,
+        disk=disk_use(ready.trainee, inputs.classifier, settings, output),
+        evaluation=None if measure is None else _evaluations(measure, settings, taken),
+    )
+
+
+def _evaluations(
+    measure: PeriodicEvaluation, settings: TrainSettings, taken: int
+) -> PlannedEvaluation:
+    every, last = settings.evaluation.every, settings.schedule.iterations
+    assert every is not None  # or nothing would measure
+    at = {step for step in range(every, last + 1, every) if step > taken} | {last}
+    return PlannedEvaluation(len(at), measure.num_images, measure.names)
+
+
+def _name(device: torch.device) -> str:
+    """Return a device's name, with that of the GPU."""
+    if device.type != "cuda":
+        return str(device)
+    return f"{device} ({torch.cuda.get_device_name(device)})"
