@@ -1,8 +1,10 @@
 """What a training would take: everything is prepared as for training, and a few steps are taken."""
 
+import time
 from pathlib import Path
 
 import torch
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from pipelines.config import TrainSettings
 from pipelines.distributed import ALONE, Team
@@ -14,6 +16,7 @@ from pipelines.training.plan import PlannedEvaluation, TrainingPlan
 from pipelines.training.preparation import prepare
 
 _SECONDS_AN_HOUR = 3600
+_TRIAL_IMAGES = 8  # of an evaluation, to reckon its time
 
 
 def plan_training(
@@ -41,12 +44,16 @@ def plan_training(
     measure = PeriodicEvaluation.wanted(settings, inputs.classifier, inputs.detection, team)
     batches = training_loader(inputs, settings, start=taken)
     speed = try_steps(ready.trainee, batches, settings, ready.device, team, taken=taken)
+    model = ready.trainee.model
+    evaluation = None if measure is None else _evaluations(measure, model, settings, taken)
     left, batch_size = settings.schedule.iterations - taken, settings.schedule.batch_size
+    seconds = left * speed.seconds_per_iteration
+    seconds += evaluation.times * evaluation.seconds if evaluation is not None else 0.0
     return TrainingPlan(
         device=_name(ready.device),
         processes=team.size,
         precision=settings.engine.precision,
-        parameters=count_parameters(ready.trainee.model),
+        parameters=count_parameters(model),
         images=len(inputs.dataset),
         boxes=len(inputs.split.boxes),
         seen=len(inputs.partition.seen),
@@ -56,19 +63,24 @@ def plan_training(
         batch_size=batch_size,
         passes=left * batch_size / len(inputs.dataset),
         speed=speed,
-        hours=left * speed.seconds_per_iteration / _SECONDS_AN_HOUR,
+        hours=seconds / _SECONDS_AN_HOUR,
         disk=disk_use(ready.trainee, inputs.classifier, settings, output),
-        evaluation=None if measure is None else _evaluations(measure, settings, taken),
+        evaluation=evaluation,
     )
 
 
 def _evaluations(
-    measure: PeriodicEvaluation, settings: TrainSettings, taken: int
+    measure: PeriodicEvaluation, model: GeneralizedRCNN, settings: TrainSettings, taken: int
 ) -> PlannedEvaluation:
+    """Reckon the time of an evaluation from its first images."""
     every, last = settings.evaluation.every, settings.schedule.iterations
     assert every is not None  # or nothing would measure
     at = {step for step in range(every, last + 1, every) if step > taken} | {last}
-    return PlannedEvaluation(len(at), measure.num_images, measure.names)
+    few = measure.on_first(_TRIAL_IMAGES)
+    began = time.perf_counter()
+    few(model)
+    seconds = (time.perf_counter() - began) * measure.num_images / few.num_images
+    return PlannedEvaluation(len(at), measure.num_images, measure.names, seconds)
 
 
 def _name(device: torch.device) -> str:

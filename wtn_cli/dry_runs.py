@@ -37,10 +37,11 @@ def _show(plan: "TrainingPlan") -> None:
             "loss": f"{speed.loss:.4f} at first",
             "memory": f"{_gigabytes(speed.memory_bytes)} at most",
             "speed": f"{speed.seconds_per_iteration:.3f} s an iteration, "
-            f"{speed.images_per_second:.1f} images/s, {speed.data_wait:.0%} of it waiting for data",
+            f"{speed.images_per_second:.1f} images/s",
+            "waits for data": f"{speed.data_wait:.0%} of the time",
             "to do": f"{plan.iterations:,} iterations of {plan.batch_size} images, "
-            f"{plan.passes:.1f} passes over the data",
-            "time": f"{_duration(plan.hours)} without evaluations",
+            f"{plan.passes:,.1f} passes over the data",
+            "time": _duration(plan.hours),
             "disk": _disk(plan.disk),
             "evaluation": _evaluation(plan.evaluation),
         },
@@ -59,7 +60,8 @@ def _evaluation(evaluation: "PlannedEvaluation | None") -> str:
     if evaluation is None:
         return "none (evaluation.every)"
     figures = ", ".join(evaluation.figures)
-    return f"{evaluation.times} times on {evaluation.images:,} images: {figures}"
+    images, seconds = f"{evaluation.images:,} images", f"{evaluation.seconds:.0f} s"
+    return f"{evaluation.times} times on {images}, about {seconds} each: {figures}"
 
 
 def _gigabytes(size: int) -> str:

@@ -3,41 +3,23 @@
 Shapes: C classifier classes, D detection classes.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Self
+import copy
+from collections.abc import Sequence
+from typing import Self
 
-import numpy as np
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from pipelines.artifacts import ClassifierWeights, DetectionHead, DetectorCheckpoint
 from pipelines.config import EvaluationSettings, TrainSettings
-from pipelines.data.annotations import Annotations
 from pipelines.distributed import ALONE, Team
-from pipelines.errors import ConfigError, MismatchError, did_you_mean
+from pipelines.errors import ConfigError, did_you_mean
 from pipelines.metrics.detector_evaluation import AnnotatedImages, Detecting, evaluate_model
-from pipelines.metrics.evaluation import Protocol
+from pipelines.metrics.evaluation_passes import figures_of, plan_passes
 from pipelines.metrics.ground_truth import GroundTruthFiles, first_images
-from pipelines.metrics.groups import GROUP_ORDER, EvaluatedClasses, classes_of_head
-from pipelines.metrics.report import EvaluateReport
-from pipelines.metrics.scorer import Scoring
 from pipelines.models.borrowed_model import detecting_with, untouched_random_state
 from pipelines.models.offline import head_classes, head_of
 from pipelines.models.state_names import BOX_LAYER, CLASS_HEAD
 from pipelines.vocabulary import ClassPartition, Vocabulary
-
-
-class _Pass(NamedTuple):
-    """Once through all images.
-
-    Args:
-        rows: Of the head, that are looked for.
-        classes: In these rows.
-        scoring: How they are judged.
-    """
-
-    rows: list[int]
-    classes: EvaluatedClasses
-    scoring: Scoring
 
 
 class PeriodicEvaluation:
@@ -74,9 +56,9 @@ class PeriodicEvaluation:
         partition = ClassPartition.of(classifier.vocabulary, detection)
         vocabulary = head_classes(classifier.vocabulary, detection, partition)
         groups = [partition.group_of(class_id) for class_id in vocabulary.ids]
-        boxed = _classes_with_boxes(self._images.annotations)
-        self._passes = _plan(vocabulary, groups, boxed, self._images, settings.evaluation)
-        self.names = tuple(_names(self._passes, boxed))
+        annotations, metric = self._images.annotations, settings.evaluation.metric
+        self._passes = plan_passes(vocabulary, groups, annotations, metric)
+        self.names = tuple(name for each in self._passes for name in each.names)
         _refuse_unknown_best(settings.checkpoints.keep_best, self.names)
 
     @classmethod
@@ -97,6 +79,13 @@ class PeriodicEvaluation:
         """How many images each evaluation goes through."""
         return len(self._images.annotations.image_ids)
 
+    def on_first(self, images: int) -> "PeriodicEvaluation":
+        """Return the same evaluation of fewer images, to see what it costs."""
+        fewer = copy.copy(self)
+        annotations = first_images(self._images.annotations, images)
+        fewer._images = AnnotatedImages(annotations, self._images.store)
+        return fewer
+
     def __call__(self, model: GeneralizedRCNN) -> dict[str, float]:
         """Return the figures by name; NaN where there is nothing but groups to find.
 
@@ -108,10 +97,12 @@ class PeriodicEvaluation:
         figures: dict[str, float] = {}
         with untouched_random_state(device):
             head = self._head(model)
-            for rows, classes, scoring in self._passes:
-                with detecting_with(model, head.subset(rows)):
-                    report = evaluate_model(model, classes, self._images, scoring, detecting)
-                figures |= _figures(report)
+            for each in self._passes:
+                with detecting_with(model, head.subset(each.rows)):
+                    report = evaluate_model(
+                        model, each.classes, self._images, each.scoring, detecting
+                    )
+                figures |= figures_of(report)
         return {name: figures[name] for name in self.names}
 
     def _head(self, model: GeneralizedRCNN) -> DetectionHead:
@@ -133,61 +124,6 @@ def _read(settings: EvaluationSettings) -> AnnotatedImages:
     if settings.max_images is not None:
         annotations = first_images(annotations, settings.max_images)
     return AnnotatedImages(annotations, truth.images(settings.images, "evaluation.images"))
-
-
-def _classes_with_boxes(annotations: Annotations) -> frozenset[str]:
-    boxes = annotations.boxes
-    return frozenset(boxes.class_ids[label] for label in np.unique(boxes.label).tolist())
-
-
-def _plan(
-    vocabulary: Vocabulary,
-    groups: Sequence[str],
-    boxed: frozenset[str],
-    images: AnnotatedImages,
-    settings: EvaluationSettings,
-) -> list[_Pass]:
-    """Return one pass in which each group has places of its own; ``coco`` takes one a group."""
-    pairs = zip(vocabulary.ids, groups, strict=True)
-    present = {group for class_id, group in pairs if class_id in boxed}
-    if not present:
-        raise MismatchError(
-            f"none of the {len(boxed)} classes with boxes in the evaluated images is among the "
-            f"{len(vocabulary)} of the detector: {min(boxed)!r} against {vocabulary.ids[0]!r}",
-            where=images.annotations.boxes.origin,
-            mend="Classes are joined by id; evaluate on other boxes, or on more images.",
-        )
-    known = [group for group in GROUP_ORDER if group in present]
-    together = [known] if settings.metric != "coco" else [[group] for group in known]
-    passes = []
-    for chosen in together:
-        rows = [row for row, group in enumerate(groups) if group in chosen]
-        classes = classes_of_head(vocabulary, groups, rows, images.annotations)
-        protocol = Protocol(joint=len(chosen) > 1)
-        passes.append(_Pass(rows, classes, Scoring(settings.metric, protocol=protocol)))
-    return passes
-
-
-def _names(passes: Sequence[_Pass], boxed: frozenset[str]) -> Iterator[str]:
-    for _, classes, scoring in passes:
-        for group, ids in _groups(classes):
-            if not boxed.isdisjoint(ids):
-                yield f"{group}_AP50"
-                yield from [f"{group}_AP"] * (scoring.metric == "coco")
-
-
-def _figures(report: EvaluateReport) -> dict[str, float]:
-    alone = report.evaluated.alone or report.metrics
-    figures = {
-        f"{group}_AP50": alone.mean_average_precision(ids) for group, ids in _groups(report.classes)
-    }
-    of_coco = {f"{row.group}_AP": row.coco.AP for row in report.by_group()[:-1] if row.coco}
-    return figures | of_coco
-
-
-def _groups(classes: EvaluatedClasses) -> list[tuple[str, tuple[str, ...]]]:
-    """Return the groups and their class ids, without that of all classes."""
-    return [(group, ids) for group, ids in classes.members.items() if group != "all"]
 
 
 def _refuse_unknown_best(wanted: str | None, names: Sequence[str]) -> None:

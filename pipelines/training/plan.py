@@ -64,11 +64,14 @@ class PlannedEvaluation:
         times: How many.
         images: Of each.
         figures: The names of what each measures.
+        seconds: For each, reckoned from its first images with the detector as it is at first,
+            which finds more candidates than a trained one.
     """
 
     times: int
     images: int
     figures: tuple[str, ...]
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ class TrainingPlan:
         batch_size: Images of a step, of all processes.
         passes: How often an image would be shown in them, on average.
         speed: Of the first of these steps.
-        hours: For all of them at this speed, without evaluations.
+        hours: For all of them at this speed, evaluations included.
         disk: For the checkpoints.
         evaluation: None if there is none.
     """
