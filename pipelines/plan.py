@@ -7,13 +7,13 @@ import torch
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from pipelines.config import TrainSettings
-from pipelines.distributed import ALONE, Team
+from pipelines.distributed import ALONE, Team, joined
 from pipelines.metrics.periodic_evaluation import PeriodicEvaluation
 from pipelines.training.checkpoints import Saved
 from pipelines.training.dry_run import count_parameters, disk_use, try_steps
-from pipelines.training.inputs import training_loader
 from pipelines.training.plan import PlannedEvaluation, TrainingPlan
-from pipelines.training.preparation import prepare
+from pipelines.training.preparation import read_inputs, set_up
+from pipelines.training.resuming import refuse_disagreement
 
 _SECONDS_AN_HOUR = 3600
 _TRIAL_IMAGES = 8  # of an evaluation, to reckon its time
@@ -39,18 +39,19 @@ def plan_training(
     Raises:
         WTNError: Whatever the training would raise by the end of these steps.
     """
-    ready = prepare(settings, output, overwrite=overwrite, saved=saved)
-    inputs, taken = ready.inputs, ready.progress.iteration
+    inputs, provenance = read_inputs(settings, output, overwrite=overwrite, saved=saved)
     measure = PeriodicEvaluation.wanted(settings, inputs.classifier, inputs.detection, team)
-    batches = training_loader(inputs, settings, start=taken)
-    speed = try_steps(ready.trainee, batches, settings, ready.device, team, taken=taken)
-    model = ready.trainee.model
-    evaluation = None if measure is None else _evaluations(measure, model, settings, taken)
+    with joined(team, settings.device) as device:
+        refuse_disagreement(team, settings, saved, provenance)
+        trainee, progress, batches = set_up(settings, inputs, saved, device, team)
+        taken, model = progress.iteration, trainee.model
+        speed = try_steps(trainee, batches, settings, device, team, taken=taken)
+        evaluation = None if measure is None else _evaluations(measure, model, settings, taken)
     left, batch_size = settings.schedule.iterations - taken, settings.schedule.batch_size
     seconds = left * speed.seconds_per_iteration
     seconds += evaluation.times * evaluation.seconds if evaluation is not None else 0.0
     return TrainingPlan(
-        device=_name(ready.device),
+        device=_name(device),
         processes=team.size,
         precision=settings.engine.precision,
         parameters=count_parameters(model),
@@ -64,7 +65,7 @@ def plan_training(
         passes=left * batch_size / len(inputs.dataset),
         speed=speed,
         hours=seconds / _SECONDS_AN_HOUR,
-        disk=disk_use(ready.trainee, inputs.classifier, settings, output),
+        disk=disk_use(trainee, inputs.classifier, settings, output),
         evaluation=evaluation,
     )
 

@@ -7,12 +7,15 @@ from functools import partial
 from pathlib import Path
 
 from pipelines.config import TrainSettings
+from pipelines.distributed import ALONE, Team, joined
 from pipelines.metrics.periodic_evaluation import PeriodicEvaluation
 from pipelines.training.checkpoints import Saved
-from pipelines.training.inputs import TrainInputs, training_loader
-from pipelines.training.loop import Ending, OnRecord, TrainingLoop
-from pipelines.training.preparation import prepare
+from pipelines.training.followed_folder import FollowedFolder
+from pipelines.training.inputs import TrainInputs
+from pipelines.training.loop import Ending, OnRecord, OnSkipped, TrainingLoop
+from pipelines.training.preparation import read_inputs, set_up
 from pipelines.training.progress import Progress
+from pipelines.training.resuming import refuse_disagreement
 from pipelines.training.run_folder import Origin, RunFolder
 from pipelines.training.stopping import StopRequest
 
@@ -57,10 +60,14 @@ def train_detector(
     output: Path,
     on_record: OnRecord = lambda record, timing: None,
     *,
+    on_skipped: OnSkipped = lambda image: None,
     overwrite: bool = False,
     saved: Saved | None = None,
+    team: Team = ALONE,
 ) -> TrainReport:
     """Train, and write settings, metrics and checkpoints into a run folder.
+
+    Processes of a team share each batch; all give the same arguments, and the leader alone writes.
 
     On a CPU, a training that was stopped or killed and goes on ends with the very weights and
     metrics of one that never was.
@@ -69,8 +76,10 @@ def train_detector(
         settings: What to train on, and how.
         output: The run folder; docs/formats.md lists what is in it.
         on_record: Called with each record and its timing, as they go into the logs.
+        on_skipped: Called with each image that does not decode, once.
         overwrite: Replace the run that is in the folder.
         saved: What the run goes on from, as ``find_start`` gives it; None begins anew.
+        team: This process among those that train together.
 
     Raises:
         WTNError: For inputs that are bad or do not belong together, before anything is written.
@@ -78,25 +87,31 @@ def train_detector(
             stays.
         Interrupted: On Ctrl-C and SIGTERM, after the checkpoint is saved.
     """
-    began, stop = time.monotonic(), StopRequest()
-    ready = prepare(settings, output, overwrite=overwrite, saved=saved)
-    inputs, trainee, progress = ready.inputs, ready.trainee, ready.progress
-    measure = PeriodicEvaluation.wanted(settings, inputs.classifier, inputs.detection)
-    origin = Origin(inputs.classifier, inputs.detection, ready.provenance)
-    folder = RunFolder(output, settings, origin, saved.pair if saved is not None else None)
-    loop = TrainingLoop(
-        trainee,
-        training_loader(inputs, settings, start=progress.iteration),
-        folder,
-        progress,
-        settings,
-        device=ready.device,
-        stop=stop,
-        on_record=on_record,
-        evaluate=None if measure is None else partial(measure, trainee.model),
-    )
-    with stop.by_signals():
-        ending = loop.run(_deadline(settings, began))
+    began = time.monotonic()
+    inputs, provenance = read_inputs(settings, output, overwrite=overwrite, saved=saved)
+    measure = PeriodicEvaluation.wanted(settings, inputs.classifier, inputs.detection, team)
+    origin = Origin(inputs.classifier, inputs.detection, provenance)
+    kind = RunFolder if team.is_leader else FollowedFolder
+    folder = kind(output, settings, origin, saved.pair if saved is not None else None)
+    with joined(team, settings.device) as device:
+        refuse_disagreement(team, settings, saved, provenance)
+        trainee, progress, batches = set_up(settings, inputs, saved, device, team)
+        stop = StopRequest()
+        loop = TrainingLoop(
+            trainee,
+            batches,
+            folder,
+            progress,
+            settings,
+            device=device,
+            stop=stop,
+            on_record=on_record,
+            on_skipped=on_skipped,
+            evaluate=None if measure is None else partial(measure, trainee.model),
+            team=team,
+        )
+        with stop.by_signals():
+            ending = loop.run(_deadline(settings, began))
     return _report(ending, folder, progress, inputs)
 
 

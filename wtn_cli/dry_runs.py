@@ -6,17 +6,20 @@ from wtn_cli import console
 
 if TYPE_CHECKING:
     from pipelines.config import TrainSettings
+    from pipelines.distributed import Team
     from pipelines.training.plan import DiskUse, PlannedEvaluation, TrainingPlan
     from pipelines.training.resuming import Start
 
 _GIGABYTE = 1e9
 
 
-def show(settings: "TrainSettings", start: "Start", *, overwrite: bool, as_json: bool) -> None:
+def show(
+    settings: "TrainSettings", start: "Start", team: "Team", *, overwrite: bool, as_json: bool
+) -> None:
     """Plan a training, and print what it would take."""
     from pipelines.plan import plan_training
 
-    plan = plan_training(settings, start.folder, overwrite=overwrite, saved=start.saved)
+    plan = plan_training(settings, start.folder, overwrite=overwrite, saved=start.saved, team=team)
     if as_json:
         console.emit_json(plan)
     else:

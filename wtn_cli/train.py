@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.errors import ConfigError
-from wtn_cli import console, dry_runs
+from wtn_cli import console, dry_runs, processes
 from wtn_cli.options import AsJson
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ Boxes = Annotated[
 Classes = Annotated[Path | None, typer.Option(help="Order and names of the classes.")]
 Hierarchy = Annotated[Path | None, typer.Option(help="Open Images hierarchy JSON.")]
 Sampler = Annotated[
-    str | None, typer.Option(help="class-balanced (default), uniform or repeat-factor.")
+    str | None, typer.Option(help="class-balanced (default), uniform, repeat-factor or sequential.")
 ]
 Output = Annotated[
     Path | None,
@@ -55,8 +55,20 @@ BackboneWeights = Annotated[
 Iterations = Annotated[int | None, typer.Option(help="Optimiser steps (180000).")]
 BatchSize = Annotated[int | None, typer.Option(help="Images a step (8).")]
 BoxPolicy = Annotated[str | None, typer.Option(help="Bad boxes: error (default), clip or drop.")]
+BadImages = Annotated[
+    str | None, typer.Option(help="Images that do not decode: error (default) or skip.")
+]
 Seed = Annotated[int | None, typer.Option(help="Of everything random (0).")]
 Device = Annotated[str | None, typer.Option(help="auto (default), cpu, cuda, cuda:1.")]
+ScaleSchedule = Annotated[
+    bool,
+    typer.Option(
+        "--scale-schedule",
+        metavar="",
+        help="Fit a schedule for batches of 8 images to the batch size: SGD's rate times B/8, "
+        "iterations and steps divided by it.",
+    ),
+]
 ShowConfig = Annotated[
     bool,
     typer.Option("--show-config", metavar="", help="Print every setting as TOML, and stop."),
@@ -103,12 +115,14 @@ def train(
     iterations: Iterations = None,
     batch_size: BatchSize = None,
     policy: BoxPolicy = None,
+    bad_images: BadImages = None,
     sampler: Sampler = None,
     seed: Seed = None,
     device: Device = None,
     resume: Resume = None,
     max_hours: MaxHours = None,
     skip_nonfinite: SkipNonfinite = None,
+    scale_schedule: ScaleSchedule = False,
     show_config: ShowConfig = False,
     dry_run: DryRun = False,
     force: Force = False,
@@ -132,6 +146,7 @@ def train(
         "data.classes": classes,
         "data.hierarchy": hierarchy,
         "data.box_policy": policy,
+        "data.bad_images": bad_images,
         "data.sampler": sampler,
         "head.method": method,
         "backbone.name": backbone,
@@ -148,15 +163,18 @@ def train(
         return
     if force and resume:
         raise ConfigError("--resume goes on with a run, --force replaces it", mend="Give one.")
+    team = processes.join()
     start = find_start(resume, output)
     for passed_over in start.notes:
         console.note(f"Passed over: {passed_over}")
     settings = load_settings(config or start.settings, assign or (), flags)
+    if scale_schedule:
+        settings = settings.scaled_to_batch()
     if start.saved is not None and is_finished(start.saved, settings):
         _show_finished(start, start.saved, as_json=as_json)
         return
     if dry_run:
-        dry_runs.show(settings, start, overwrite=force, as_json=as_json)
+        dry_runs.show(settings, start, team, overwrite=force, as_json=as_json)
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop saves as Ctrl-C
     with console.progress("train") as bar:
@@ -164,8 +182,10 @@ def train(
             settings,
             start.folder,
             lambda record, timing: show_step(bar, record, timing),
+            on_skipped=lambda image: console.note(f"Skipped: {image.why}"),
             overwrite=force,
             saved=start.saved,
+            team=team,
         )
     if as_json:
         console.emit_json(report)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from pipelines.distributed import Team
 from pipelines.errors import WTNError
@@ -31,7 +31,7 @@ class Exchange:
         if errors:
             self._told = True
             raise errors[0]
-        return cast(list[_T], values)
+        return values
 
     @contextmanager
     def failing_together(self) -> Iterator[None]:

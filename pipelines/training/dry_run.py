@@ -56,7 +56,7 @@ def try_steps(
 
     Args:
         trainee: To be thrown away afterwards.
-        batches: From the first of these steps on.
+        batches: From the first of these steps on, on the device.
         settings: Of the training.
         device: Where the model is.
         team: The processes that share each batch.
@@ -126,8 +126,7 @@ def _steps(
     for number, batch in enumerate(batches, start=1):
         waited = time.perf_counter() - asked
         trainee.optimizers.set_rates(taken + number - 1)
-        on_device = batch.to(device)
-        outcome = trainee.step(taken + number, on_device.pixels, on_device.targets)
+        outcome = trainee.step(taken + number, batch.pixels, batch.targets)
         bad += not outcome.finite
         if bad > settings.limits.skip_nonfinite:
             raise _not_finite(taken + number, outcome.losses)

@@ -38,7 +38,7 @@ class Clock:
         """Yield a batch after each wait."""
         for wait in self.waits:
             self.now += wait
-            yield SimpleNamespace(to=lambda device: SimpleNamespace(pixels=[], targets=[]))
+            yield SimpleNamespace(pixels=[], targets=[])
 
     def step(self, iteration: int, images: object, targets: object) -> StepOutcome:
         """Take a step of the next duration and loss."""
