@@ -13,7 +13,6 @@ from wtn_cli.options import AsJson
 if TYPE_CHECKING:
     from pipelines.train import TrainReport
     from pipelines.training.checkpoints import Saved
-    from pipelines.training.records import StepRecord, Timing
     from pipelines.training.resuming import Start
 
 Classifier = Annotated[Path | None, typer.Option(help="Made by: wtn extract-weights")]
@@ -69,6 +68,10 @@ ScaleSchedule = Annotated[
         "iterations and steps divided by it.",
     ),
 ]
+TensorBoard = Annotated[
+    bool,
+    typer.Option("--tensorboard", metavar="", help="Also write for it, into the run folder."),
+]
 ShowConfig = Annotated[
     bool,
     typer.Option("--show-config", metavar="", help="Print every setting as TOML, and stop."),
@@ -123,6 +126,7 @@ def train(
     max_hours: MaxHours = None,
     skip_nonfinite: SkipNonfinite = None,
     scale_schedule: ScaleSchedule = False,
+    tensorboard: TensorBoard = False,
     show_config: ShowConfig = False,
     dry_run: DryRun = False,
     force: Force = False,
@@ -138,6 +142,7 @@ def train(
     from pipelines.config import load_settings, show_settings
     from pipelines.train import train_detector  # imports torch, so only when it runs
     from pipelines.training.resuming import find_start, is_finished
+    from wtn_cli.training_progress import observers
 
     flags = {
         "classifier": classifier,
@@ -167,7 +172,8 @@ def train(
     start = find_start(resume, output)
     for passed_over in start.notes:
         console.note(f"Passed over: {passed_over}")
-    settings = load_settings(config or start.settings, assign or (), flags)
+    stored = None if scale_schedule else start.settings  # which are scaled already
+    settings = load_settings(config or stored, assign or (), flags)
     if scale_schedule:
         settings = settings.scaled_to_batch()
     if start.saved is not None and is_finished(start.saved, settings):
@@ -181,8 +187,7 @@ def train(
         report = train_detector(
             settings,
             start.folder,
-            lambda record, timing: show_step(bar, record, timing),
-            on_skipped=lambda image: console.note(f"Skipped: {image.why}"),
+            observers(bar, settings, tensorboard=tensorboard),
             overwrite=force,
             saved=start.saved,
             team=team,
@@ -191,19 +196,6 @@ def train(
         console.emit_json(report)
     else:
         _show(report)
-
-
-def show_step(bar: console.ProgressLine, record: "StepRecord", timing: "Timing") -> None:
-    """Show a training record: every loss, the rates, the speed and the time left."""
-    losses = " ".join(f"{n.removeprefix('loss_')} {v:.4f}" for n, v in record.losses.items())
-    rates = " ".join(f"{name} {rate:.2e}" for name, rate in record.learning_rates.items())
-    bar.update(
-        record.iteration,
-        record.iterations,
-        f"{losses} {rates} {timing.images_per_second:.1f} images/s",
-        seconds_left=timing.seconds_left,
-        every=True,
-    )
 
 
 def _show(report: "TrainReport") -> None:
