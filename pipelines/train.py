@@ -22,8 +22,9 @@ from pipelines.training.acceleration import accelerate
 from pipelines.training.checkpoints import Saved
 from pipelines.training.followed_folder import FollowedFolder
 from pipelines.training.inputs import TrainInputs, load_inputs, training_loader
-from pipelines.training.loop import Ending, OnRecord, TrainingLoop
+from pipelines.training.loop import Ending, OnRecord, OnSkipped, TrainingLoop
 from pipelines.training.optimizers import Optimizers
+from pipelines.training.prefetch import on_device
 from pipelines.training.progress import Progress
 from pipelines.training.resuming import (
     refuse_disagreement,
@@ -76,6 +77,7 @@ def train_detector(
     output: Path,
     on_record: OnRecord = lambda record, timing: None,
     *,
+    on_skipped: OnSkipped = lambda image: None,
     overwrite: bool = False,
     saved: Saved | None = None,
     team: Team = ALONE,
@@ -91,6 +93,7 @@ def train_detector(
         settings: What to train on, and how.
         output: The run folder; docs/formats.md lists what is in it.
         on_record: Called with each record and its timing, as they go into the logs.
+        on_skipped: Called with each image that does not decode, once.
         overwrite: Replace the run that is in the folder.
         saved: What the run goes on from, as ``find_start`` gives it; None begins anew.
         team: This process among those that train together.
@@ -117,17 +120,20 @@ def train_detector(
         refuse_disagreement(team, settings, saved, provenance)
         trainee = _trainee(settings, inputs, device, team)
         progress = trainee.restore(saved) if saved is not None else Progress()
-        loader = training_loader(inputs, settings, progress.iteration, team)
+        loader = training_loader(
+            inputs, settings, progress.iteration, team, pin_memory=device.type == "cuda"
+        )
         stop = StopRequest()
         loop = TrainingLoop(
             trainee,
-            loader,
+            on_device(loader, device),
             folder,
             progress,
             settings,
             device=device,
             stop=stop,
             on_record=on_record,
+            on_skipped=on_skipped,
             team=team,
         )
         with stop.by_signals():

@@ -112,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise
     except WTNError as error:
         processes.let_the_first_speak(error)
-        _end(error, EXIT_CODES[type(error)], arguments)
+        _end(error, _exit_code(error), arguments)
     except OSError as error:
         processes.let_the_first_speak(error)
         reason = error.strerror or str(error)
@@ -126,6 +126,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             mend="This is a defect. Please report it with the output of: wtn --debug COMMAND ...",
         )
         _end(failed, EXIT_CODES[RunError], arguments)
+
+
+def _exit_code(error: WTNError) -> int:
+    return next(EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES)
 
 
 def _end(error: WTNError, code: int, arguments: Sequence[str]) -> None:

@@ -29,7 +29,7 @@ Boxes = Annotated[
 Classes = Annotated[Path | None, typer.Option(help="Order and names of the classes.")]
 Hierarchy = Annotated[Path | None, typer.Option(help="Open Images hierarchy JSON.")]
 Sampler = Annotated[
-    str | None, typer.Option(help="class-balanced (default), uniform or repeat-factor.")
+    str | None, typer.Option(help="class-balanced (default), uniform, repeat-factor or sequential.")
 ]
 Output = Annotated[
     Path | None,
@@ -55,6 +55,9 @@ BackboneWeights = Annotated[
 Iterations = Annotated[int | None, typer.Option(help="Optimiser steps (180000).")]
 BatchSize = Annotated[int | None, typer.Option(help="Images a step (8).")]
 BoxPolicy = Annotated[str | None, typer.Option(help="Bad boxes: error (default), clip or drop.")]
+BadImages = Annotated[
+    str | None, typer.Option(help="Images that do not decode: error (default) or skip.")
+]
 Seed = Annotated[int | None, typer.Option(help="Of everything random (0).")]
 Device = Annotated[str | None, typer.Option(help="auto (default), cpu, cuda, cuda:1.")]
 ScaleSchedule = Annotated[
@@ -104,6 +107,7 @@ def train(
     iterations: Iterations = None,
     batch_size: BatchSize = None,
     policy: BoxPolicy = None,
+    bad_images: BadImages = None,
     sampler: Sampler = None,
     seed: Seed = None,
     device: Device = None,
@@ -133,6 +137,7 @@ def train(
         "data.classes": classes,
         "data.hierarchy": hierarchy,
         "data.box_policy": policy,
+        "data.bad_images": bad_images,
         "data.sampler": sampler,
         "head.method": method,
         "backbone.name": backbone,
@@ -165,6 +170,7 @@ def train(
             settings,
             start.folder,
             lambda record, timing: show_step(bar, record, timing),
+            on_skipped=lambda image: console.note(f"Skipped: {image.why}"),
             overwrite=force,
             saved=start.saved,
             team=team,

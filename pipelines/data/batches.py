@@ -83,6 +83,10 @@ class Batch(NamedTuple):
             ],
         )
 
+    def tensors(self) -> list[Tensor]:
+        """Return every tensor of the batch."""
+        return [*self.images, *(tensor for target in self.targets for tensor in target.values())]
+
     @property
     def pixels(self) -> list[Tensor]:
         """The images as the detector takes them, float32 from 0 to 1, where they are."""

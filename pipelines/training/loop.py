@@ -2,19 +2,20 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 
 from pipelines.config import TrainSettings
-from pipelines.data.batches import Batch
+from pipelines.data.batches import Batch, SkippedImage
 from pipelines.distributed import ALONE, Team
 from pipelines.errors import (
     ArtifactError,
     ConfigError,
     DatasetError,
     Interrupted,
+    LostWorkerError,
     did_you_mean,
 )
 from pipelines.memory import peak_rss_bytes
@@ -27,6 +28,7 @@ from pipelines.training.stopping import StopRequest
 from pipelines.training.trainee import Trainee
 
 OnRecord = Callable[[StepRecord, Timing], None]
+OnSkipped = Callable[[SkippedImage], None]
 Evaluate = Callable[[], Mapping[str, float]]
 
 
@@ -47,13 +49,14 @@ class TrainingLoop:
 
     Args:
         trainee: What is trained.
-        batches: Those of the remaining steps.
+        batches: Those of the remaining steps, on the device.
         folder: Where the run is kept.
         progress: How far it has come.
         settings: Of the training.
         device: Where the model is.
         stop: Asked after every step.
         on_record: Called with each record and its timing.
+        on_skipped: Called with each image that does not decode, once.
         evaluate: Measures the model as it is, if it is to be.
         team: The processes that share the steps, and save, stop and fail together.
     """
@@ -69,12 +72,14 @@ class TrainingLoop:
         device: torch.device,
         stop: StopRequest,
         on_record: OnRecord = lambda record, timing: None,
+        on_skipped: OnSkipped = lambda image: None,
         evaluate: Evaluate | None = None,
         team: Team = ALONE,
     ) -> None:
         self._trainee, self._batches, self._folder = trainee, batches, folder
         self._progress, self._settings, self._device = progress, settings, device
         self._stop, self._on_record, self._evaluate = stop, on_record, evaluate
+        self._on_skipped, self._named = on_skipped, set[str]()
         self._team, self._watch, self._losses = team, Stopwatch(), dict[str, float]()
         self._begun = self._saved = False
 
@@ -88,13 +93,13 @@ class TrainingLoop:
             Interrupted: If it was asked to stop, after a checkpoint; at once if asked twice.
             RunError: If a loss or a weight stops being finite, or nothing can be written: the last
                 checkpoint is the better one.
-            DatasetError, ArtifactError: If the data end it, after a checkpoint.
+            DatasetError, ArtifactError, LostWorkerError: If the data end it, after a checkpoint.
         """
         try:
             return self._take_all(deadline)
         except KeyboardInterrupt as interrupt:
             raise self._interrupted("stopped at once, in the middle of a step") from interrupt
-        except (DatasetError, ArtifactError) as error:  # between two steps
+        except (DatasetError, ArtifactError, LostWorkerError) as error:  # between two steps
             if self._team.size == 1:  # the others do not know, and wait for this one's gradients
                 self._save_unless_saved()
             mend = " ".join(filter(None, [error.mend, self._folder.how_to_go_on()]))
@@ -120,9 +125,9 @@ class TrainingLoop:
 
     def _take(self, batch: Batch) -> None:
         """Take a step, or leave it out if its loss is not finite."""
-        progress, on_device = self._progress, batch.to(self._device)
+        progress = self._progress
         self._trainee.optimizers.set_rates(progress.iteration)
-        outcome = self._trainee.step(progress.iteration + 1, on_device.pixels, on_device.targets)
+        outcome = self._trainee.step(progress.iteration + 1, batch.pixels, batch.targets)
         if not self._begun:  # not before: a run that fails at once leaves nothing
             self._folder.begin(progress.best)
             self._begun = True
@@ -131,9 +136,17 @@ class TrainingLoop:
         else:
             self._leave_out(batch, outcome)
         progress.iteration += 1
-        progress.skipped_images += self._team.total(len(batch.skipped))
+        self._name_skipped(batch.skipped)
         self._watch.count(len(batch.images) * self._team.size)
         self._saved = False
+
+    def _name_skipped(self, images: Sequence[SkippedImage]) -> None:
+        """Count looks at images that do not decode, and name each of these once."""
+        self._progress.skipped_images += self._team.total(len(images))
+        for image in images:
+            if image.image_id not in self._named:
+                self._named.add(image.image_id)
+                self._on_skipped(image)
 
     def _leave_out(self, batch: Batch, outcome: StepOutcome) -> None:
         """Count a step that changed nothing; raise RunError if it is one too many."""

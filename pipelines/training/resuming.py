@@ -115,7 +115,7 @@ def refuse_other_inputs(saved: Saved, provenance: Provenance) -> None:
     )
     if others := sorted(role for role, _ in there ^ now):
         raise MismatchError(
-            f"the {others[0]} is not what the run was trained on until here",
+            f"another file for {others[0]} than the run was trained on until here",
             where=saved.pair.checkpoint,
             mend="Bring back the file, or name another folder with --output for a new run.",
         )
