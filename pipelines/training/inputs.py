@@ -108,8 +108,7 @@ def training_loader(
         inputs: What was read.
         settings: Of the training.
         start: Steps that were taken already.
-        rank: Number of this process.
-        ranks: How many processes share each step.
+        team: The processes that share each step.
         pin_memory: Whether a GPU takes the batches.
     """
     data = settings.data

@@ -142,8 +142,11 @@ class TrainingLoop:
 
     def _name_skipped(self, images: Sequence[SkippedImage]) -> None:
         """Count looks at images that do not decode, and name each of these once."""
-        self._progress.skipped_images += self._team.total(len(images))
-        for image in images:
+        count = self._team.total(len(images))
+        self._progress.skipped_images += count
+        if count == 0:
+            return
+        for image in (image for some in self._team.gather_objects(images) for image in some):
             if image.image_id not in self._named:
                 self._named.add(image.image_id)
                 self._on_skipped(image)
@@ -154,7 +157,7 @@ class TrainingLoop:
         if progress.skipped < self._settings.limits.skip_nonfinite:
             progress.skipped += 1
             return
-        batch = Batch.joined(self._team.gather_objects(batch))
+        batch = Batch.joined(self._team.gather_objects(batch.to(torch.device("cpu"))))
         kept = self._folder.keep_for_replay(self._trainee, progress, batch, outcome)
         self._team.barrier()
         raise nonfinite_error(iteration, batch, outcome, kept)
