@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,8 @@ from pipelines.training.acceleration import accelerate
 from pipelines.training.checkpoints import Saved
 from pipelines.training.followed_folder import FollowedFolder
 from pipelines.training.inputs import TrainInputs, load_inputs, training_loader
-from pipelines.training.loop import Ending, OnRecord, OnSkipped, TrainingLoop
+from pipelines.training.loop import Ending, TrainingLoop
+from pipelines.training.observer import Observer
 from pipelines.training.optimizers import Optimizers
 from pipelines.training.prefetch import on_device
 from pipelines.training.progress import Progress
@@ -75,9 +77,8 @@ class TrainReport:
 def train_detector(
     settings: TrainSettings,
     output: Path,
-    on_record: OnRecord = lambda record, timing: None,
+    observers: Sequence[Observer] = (),
     *,
-    on_skipped: OnSkipped = lambda image: None,
     overwrite: bool = False,
     saved: Saved | None = None,
     team: Team = ALONE,
@@ -92,8 +93,7 @@ def train_detector(
     Args:
         settings: What to train on, and how.
         output: The run folder; docs/formats.md lists what is in it.
-        on_record: Called with each record and its timing, as they go into the logs.
-        on_skipped: Called with each image that does not decode, once.
+        observers: Hear of everything that goes into the logs, and of the end; the leader's alone.
         overwrite: Replace the run that is in the folder.
         saved: What the run goes on from, as ``find_start`` gives it; None begins anew.
         team: This process among those that train together.
@@ -116,6 +116,7 @@ def train_detector(
     origin = Origin(inputs.classifier, inputs.detection, provenance)
     kind = RunFolder if team.is_leader else FollowedFolder
     folder = kind(output, settings, origin, saved.pair if saved is not None else None)
+    observers = observers if team.is_leader else ()
     with joined(team, settings.device) as device:
         refuse_disagreement(team, settings, saved, provenance)
         trainee = _trainee(settings, inputs, device, team)
@@ -132,12 +133,13 @@ def train_detector(
             settings,
             device=device,
             stop=stop,
-            on_record=on_record,
-            on_skipped=on_skipped,
+            observers=observers,
             team=team,
         )
         with stop.by_signals():
             ending = loop.run(_deadline(settings, began))
+    for observer in observers:
+        observer.ended(output)
     return _report(ending, folder, progress, inputs)
 
 

@@ -20,7 +20,7 @@ from pipelines.config import validate_settings
 from pipelines.errors import DatasetError, RunError
 from pipelines.train import TrainReport, train_detector
 from pipelines.training.checkpoints import Pair, Saved, newest_whole, read_whole
-from pipelines.training.loop import OnRecord
+from pipelines.training.observer import Observer
 from pipelines.training.records import StepRecord, Timing
 from pipelines.training.resuming import find_start
 
@@ -89,13 +89,13 @@ def test_a_run_that_is_killed_three_times_ends_as_one_that_never_was(
 def trained(
     tree: Tree,
     run: Path,
-    on_record: OnRecord = lambda record, timing: None,
+    observer: Observer | None = None,
     saved: Saved | None = None,
 ) -> TrainReport:
     """Train with a pair every iteration, all of which are kept."""
     changed = {"schedule": {"checkpoint_every": 1}, "checkpoints": {"keep_last": 9}}
     merged = {**tree, **{key: tree.get(key, {}) | value for key, value in changed.items()}}
-    return train_detector(validate_settings(merged), run, on_record, saved=saved)
+    return train_detector(validate_settings(merged), run, [observer or Observer()], saved=saved)
 
 
 @pytest.mark.parametrize(
@@ -141,14 +141,16 @@ def test_a_run_goes_on_in_another_folder(settings_tree: Tree, tmp_path: Path) ->
     assert [json.loads(line)["iteration"] for line in lines] == [1, 2, 3, 4, 5]
 
 
-def at_iteration(number: int, do: Callable[[], object]) -> OnRecord:
-    """Return a listener that does something when an iteration is recorded."""
+class AtIteration(Observer):
+    """Does something when it hears of an iteration."""
 
-    def listen(record: StepRecord, timing: Timing) -> None:
-        if record.iteration == number:
-            do()
+    def __init__(self, number: int, do: Callable[[], object]) -> None:
+        self._number, self._do = number, do
 
-    return listen
+    def recorded(self, record: StepRecord, timing: Timing) -> None:
+        """Do it at its iteration."""
+        if record.iteration == self._number:
+            self._do()
 
 
 def test_a_full_disk_leaves_the_last_pair(settings_tree: Tree, tmp_path: Path) -> None:
@@ -161,7 +163,7 @@ def test_a_full_disk_leaves_the_last_pair(settings_tree: Tree, tmp_path: Path) -
 
     try:
         with pytest.raises(RunError, match=r"cannot be written \(.*File too large") as error:
-            trained(settings_tree, run, on_record=at_iteration(3, fill))
+            trained(settings_tree, run, AtIteration(3, fill))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
@@ -185,7 +187,7 @@ def test_images_that_vanish_leave_a_pair(
     settings_tree["data"]["images"] = str(images)
 
     with pytest.raises(DatasetError, match="holds 1 iterations"):
-        trained(settings_tree, run, on_record=at_iteration(1, lambda: shutil.rmtree(images)))
+        trained(settings_tree, run, AtIteration(1, lambda: shutil.rmtree(images)))
 
     shutil.copytree(world.images, images)
     trained(settings_tree, run, saved=find_start("auto", run).saved)
