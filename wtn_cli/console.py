@@ -4,13 +4,14 @@ import json
 import math
 import sys
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from rich.columns import Columns
 from rich.console import Console, JustifyMethod, RenderableType
 from rich.progress import (
     BarColumn,
@@ -27,16 +28,29 @@ from rich.text import Text
 from pipelines.errors import WTNError
 
 _above: Console | None = None  # of the progress bar, if it shares its terminal with stdout
+_muted = False
+
+
+def mute() -> None:
+    """Print nothing from here on: another process speaks for all."""
+    global _muted
+    _muted = True
+
+
+def unmute() -> None:
+    """Print again."""
+    global _muted
+    _muted = False
 
 
 def out() -> Console:
     """Return the console for results."""
-    return Console(highlight=False)
+    return Console(highlight=False, quiet=_muted)
 
 
 def err() -> Console:
     """Return the console for progress and errors."""
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, quiet=_muted)
 
 
 def fail(error: WTNError) -> None:
@@ -60,7 +74,8 @@ def say(message: str) -> None:
 
 def emit_json(value: object) -> None:
     """Print one JSON object on stdout; what is not a number in JSON becomes null."""
-    sys.stdout.write(json.dumps(_plain(value), indent=2) + "\n")
+    if not _muted:
+        sys.stdout.write(json.dumps(_plain(value), indent=2) + "\n")
 
 
 def emit_line(line: str) -> None:
@@ -69,6 +84,8 @@ def emit_line(line: str) -> None:
     While a progress bar is shown on the same terminal, the line goes above it, or the bar would
     erase it.
     """
+    if _muted:
+        return
     if _above is not None:
         _above.print(line, markup=False, highlight=False, soft_wrap=True)
         return
@@ -103,6 +120,16 @@ def percent(fraction: float) -> str:
     return "-" if math.isnan(fraction) else f"{100 * fraction:.2f}"
 
 
+def duration(seconds: float) -> str:
+    """Return ``90061`` seconds as ``1d 1:01:01``."""
+    return str(timedelta(seconds=round(seconds))).replace(" days, ", "d ").replace(" day, ", "d ")
+
+
+def gigabytes(count: float) -> str:
+    """Return ``2100000000`` bytes as ``2.1 GB``."""
+    return f"{count / 1e9:.1f} GB"
+
+
 class ProgressLine:
     """A progress bar on a terminal; plain lines, at most one in twenty of the way, elsewhere.
 
@@ -116,32 +143,34 @@ class ProgressLine:
         self._started = time.monotonic()
         self._task: TaskID | None = None
         if progress is not None:
-            self._task = progress.add_task(label, total=None, detail="", eta="-")
+            self._task = progress.add_task(label, total=None, detail=(), eta="-")
 
     def update(
         self,
         done: int,
         total: int,
-        detail: str = "",
+        detail: str | Sequence[str] = "",
         *,
         seconds_left: float | None = None,
         every: bool = False,
     ) -> None:
         """Show how far it is; with ``every``, each call becomes a plain line.
 
+        A detail in several parts is broken only between them where the terminal is narrow.
         Without ``seconds_left`` the time left is judged by the time taken so far.
         """
         elapsed = time.monotonic() - self._started
         if seconds_left is None and done and (elapsed > 1 or done == total):
             seconds_left = elapsed / max(done, 1) * (total - done)
-        eta = "-" if seconds_left is None else str(timedelta(seconds=round(seconds_left)))
+        parts = [detail] if isinstance(detail, str) else detail
+        eta = "-" if seconds_left is None else duration(seconds_left)
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=done, total=total, detail=detail, eta=eta)
+            self._progress.update(self._task, completed=done, total=total, detail=parts, eta=eta)
             return
         twentieth = 20 * done // max(total, 1)
         if every or twentieth != self._said:
             self._said = twentieth
-            note(f"{self._label} {done}/{total} eta {eta} {detail}".rstrip())
+            note(f"{self._label} {done}/{total} eta {eta} {' '.join(parts)}".rstrip())
 
     def phase(self, name: str, done: int, total: int) -> None:
         """Show how far a part of the work is; the parts follow each other.
@@ -164,14 +193,14 @@ class _BarAboveDetail(Progress):
     def get_renderables(self) -> Iterator[RenderableType]:
         yield self.make_tasks_table(self.tasks)
         for task in self.tasks:
-            yield Text(task.fields["detail"])
+            yield Columns(map(Text, task.fields["detail"]), padding=(0, 2))
 
 
 @contextmanager
 def progress(label: str) -> Iterator[ProgressLine]:
     """Yield a progress display on stderr that disappears when done."""
     console = err()
-    if not console.is_terminal:
+    if _muted or not console.is_terminal:
         yield ProgressLine(None, label)
         return
     columns = (

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.errors import ConfigError
-from wtn_cli import console
+from wtn_cli import console, processes
 from wtn_cli.options import AsJson
 
 if TYPE_CHECKING:
     from pipelines.train import TrainReport
     from pipelines.training.checkpoints import Saved
-    from pipelines.training.records import StepRecord, Timing
     from pipelines.training.resuming import Start
 
 Classifier = Annotated[Path | None, typer.Option(help="Made by: wtn extract-weights")]
@@ -29,7 +28,7 @@ Boxes = Annotated[
 Classes = Annotated[Path | None, typer.Option(help="Order and names of the classes.")]
 Hierarchy = Annotated[Path | None, typer.Option(help="Open Images hierarchy JSON.")]
 Sampler = Annotated[
-    str | None, typer.Option(help="class-balanced (default), uniform or repeat-factor.")
+    str | None, typer.Option(help="class-balanced (default), uniform, repeat-factor or sequential.")
 ]
 Output = Annotated[
     Path | None,
@@ -55,8 +54,24 @@ BackboneWeights = Annotated[
 Iterations = Annotated[int | None, typer.Option(help="Optimiser steps (180000).")]
 BatchSize = Annotated[int | None, typer.Option(help="Images a step (8).")]
 BoxPolicy = Annotated[str | None, typer.Option(help="Bad boxes: error (default), clip or drop.")]
+BadImages = Annotated[
+    str | None, typer.Option(help="Images that do not decode: error (default) or skip.")
+]
 Seed = Annotated[int | None, typer.Option(help="Of everything random (0).")]
 Device = Annotated[str | None, typer.Option(help="auto (default), cpu, cuda, cuda:1.")]
+ScaleSchedule = Annotated[
+    bool,
+    typer.Option(
+        "--scale-schedule",
+        metavar="",
+        help="Fit a schedule for batches of 8 images to the batch size: SGD's rate times B/8, "
+        "iterations and steps divided by it.",
+    ),
+]
+TensorBoard = Annotated[
+    bool,
+    typer.Option("--tensorboard", metavar="", help="Also write for it, into the run folder."),
+]
 ShowConfig = Annotated[
     bool,
     typer.Option("--show-config", metavar="", help="Print every setting as TOML, and stop."),
@@ -95,12 +110,15 @@ def train(
     iterations: Iterations = None,
     batch_size: BatchSize = None,
     policy: BoxPolicy = None,
+    bad_images: BadImages = None,
     sampler: Sampler = None,
     seed: Seed = None,
     device: Device = None,
     resume: Resume = None,
     max_hours: MaxHours = None,
     skip_nonfinite: SkipNonfinite = None,
+    scale_schedule: ScaleSchedule = False,
+    tensorboard: TensorBoard = False,
     show_config: ShowConfig = False,
     force: Force = False,
     as_json: AsJson = False,
@@ -115,6 +133,7 @@ def train(
     from pipelines.config import load_settings, show_settings
     from pipelines.train import train_detector  # imports torch, so only when it runs
     from pipelines.training.resuming import find_start, is_finished
+    from wtn_cli.training_progress import observers
 
     flags = {
         "classifier": classifier,
@@ -123,6 +142,7 @@ def train(
         "data.classes": classes,
         "data.hierarchy": hierarchy,
         "data.box_policy": policy,
+        "data.bad_images": bad_images,
         "data.sampler": sampler,
         "head.method": method,
         "backbone.name": backbone,
@@ -139,10 +159,14 @@ def train(
         return
     if force and resume:
         raise ConfigError("--resume goes on with a run, --force replaces it", mend="Give one.")
+    team = processes.join()
     start = find_start(resume, output)
     for passed_over in start.notes:
         console.note(f"Passed over: {passed_over}")
-    settings = load_settings(config or start.settings, assign or (), flags)
+    stored = None if scale_schedule else start.settings  # which are scaled already
+    settings = load_settings(config or stored, assign or (), flags)
+    if scale_schedule:
+        settings = settings.scaled_to_batch()
     if start.saved is not None and is_finished(start.saved, settings):
         _show_finished(start, start.saved, as_json=as_json)
         return
@@ -151,27 +175,15 @@ def train(
         report = train_detector(
             settings,
             start.folder,
-            lambda record, timing: show_step(bar, record, timing),
+            observers(bar, settings, tensorboard=tensorboard),
             overwrite=force,
             saved=start.saved,
+            team=team,
         )
     if as_json:
         console.emit_json(report)
     else:
         _show(report)
-
-
-def show_step(bar: console.ProgressLine, record: "StepRecord", timing: "Timing") -> None:
-    """Show a training record: every loss, the rates, the speed and the time left."""
-    losses = " ".join(f"{n.removeprefix('loss_')} {v:.4f}" for n, v in record.losses.items())
-    rates = " ".join(f"{name} {rate:.2e}" for name, rate in record.learning_rates.items())
-    bar.update(
-        record.iteration,
-        record.iterations,
-        f"{losses} {rates} {timing.images_per_second:.1f} images/s",
-        seconds_left=timing.seconds_left,
-        every=True,
-    )
 
 
 def _show(report: "TrainReport") -> None:
