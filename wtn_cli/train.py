@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.errors import ConfigError
-from wtn_cli import console
+from wtn_cli import console, processes
 from wtn_cli.options import AsJson
 
 if TYPE_CHECKING:
@@ -60,6 +60,15 @@ BadImages = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option(help="Of everything random (0).")]
 Device = Annotated[str | None, typer.Option(help="auto (default), cpu, cuda, cuda:1.")]
+ScaleSchedule = Annotated[
+    bool,
+    typer.Option(
+        "--scale-schedule",
+        metavar="",
+        help="Fit a schedule for batches of 8 images to the batch size: SGD's rate times B/8, "
+        "iterations and steps divided by it.",
+    ),
+]
 ShowConfig = Annotated[
     bool,
     typer.Option("--show-config", metavar="", help="Print every setting as TOML, and stop."),
@@ -105,6 +114,7 @@ def train(
     resume: Resume = None,
     max_hours: MaxHours = None,
     skip_nonfinite: SkipNonfinite = None,
+    scale_schedule: ScaleSchedule = False,
     show_config: ShowConfig = False,
     force: Force = False,
     as_json: AsJson = False,
@@ -144,10 +154,13 @@ def train(
         return
     if force and resume:
         raise ConfigError("--resume goes on with a run, --force replaces it", mend="Give one.")
+    team = processes.join()
     start = find_start(resume, output)
     for passed_over in start.notes:
         console.note(f"Passed over: {passed_over}")
     settings = load_settings(config or start.settings, assign or (), flags)
+    if scale_schedule:
+        settings = settings.scaled_to_batch()
     if start.saved is not None and is_finished(start.saved, settings):
         _show_finished(start, start.saved, as_json=as_json)
         return
@@ -160,6 +173,7 @@ def train(
             on_skipped=lambda image: console.note(f"Skipped: {image.why}"),
             overwrite=force,
             saved=start.saved,
+            team=team,
         )
     if as_json:
         console.emit_json(report)

@@ -28,6 +28,7 @@ from pipelines.data.index import is_index, open_index
 from pipelines.data.loader import TrainingLoader
 from pipelines.data.samplers import TrainingSampler, aspect_ratio_groups
 from pipelines.data.sequential_order import PERIODS, SEGMENT_BYTES, SequentialOrder
+from pipelines.distributed import ALONE, Team
 from pipelines.errors import ConfigError, DatasetError, MismatchError
 from pipelines.vocabulary import ClassHierarchy, ClassPartition, Vocabulary
 
@@ -91,13 +92,12 @@ def load_inputs(settings: TrainSettings) -> TrainInputs:
 def training_loader(
     inputs: TrainInputs,
     settings: TrainSettings,
-    *,
     start: int = 0,
-    rank: int = 0,
-    ranks: int = 1,
+    team: Team = ALONE,
+    *,
     pin_memory: bool = False,
 ) -> TrainingLoader:
-    """Return the batches of a training, but for those of the first ``start`` steps.
+    """Return this process's share of the batches, but for those of the first ``start`` steps.
 
     Images are grouped by the sizes in the index. Where it has none, as where the boxes are a CSV,
     the headers of the images are read if there are at most 20,000 of them. The images of a larger
@@ -122,11 +122,11 @@ def training_loader(
         flip=data.horizontal_flip,
         seed=settings.seed,
         start=start,
-        rank=rank,
-        ranks=ranks,
+        rank=team.rank,
+        ranks=team.size,
         groups=groups,
     )
-    waiting = _waiting(order, settings, ranks) if isinstance(order, SequentialOrder) else 0
+    waiting = _waiting(order, settings, team.size) if isinstance(order, SequentialOrder) else 0
     read = inputs.dataset.reading_ahead(waiting)
     dataset = SkippingDataset(read, groups) if data.bad_images == "skip" else read
     return TrainingLoader(dataset, sampler, data.workers, pin_memory=pin_memory)

@@ -9,6 +9,7 @@ import torch
 
 from pipelines.config import TrainSettings
 from pipelines.data.batches import Batch, SkippedImage
+from pipelines.distributed import ALONE, Team
 from pipelines.errors import (
     ArtifactError,
     ConfigError,
@@ -57,6 +58,7 @@ class TrainingLoop:
         on_record: Called with each record and its timing.
         on_skipped: Called with each image that does not decode, once.
         evaluate: Measures the model as it is, if it is to be.
+        team: The processes that share the steps, and save, stop and fail together.
     """
 
     def __init__(
@@ -72,12 +74,13 @@ class TrainingLoop:
         on_record: OnRecord = lambda record, timing: None,
         on_skipped: OnSkipped = lambda image: None,
         evaluate: Evaluate | None = None,
+        team: Team = ALONE,
     ) -> None:
         self._trainee, self._batches, self._folder = trainee, batches, folder
         self._progress, self._settings, self._device = progress, settings, device
         self._stop, self._on_record, self._evaluate = stop, on_record, evaluate
         self._on_skipped, self._named = on_skipped, set[str]()
-        self._watch, self._losses = Stopwatch(), dict[str, float]()
+        self._team, self._watch, self._losses = team, Stopwatch(), dict[str, float]()
         self._begun = self._saved = False
 
     def run(self, deadline: float = math.inf) -> Ending:
@@ -97,7 +100,8 @@ class TrainingLoop:
         except KeyboardInterrupt as interrupt:
             raise self._interrupted("stopped at once, in the middle of a step") from interrupt
         except (DatasetError, ArtifactError, LostWorkerError) as error:  # between two steps
-            self._save_unless_saved()
+            if self._team.size == 1:  # the others do not know, and wait for this one's gradients
+                self._save_unless_saved()
             mend = " ".join(filter(None, [error.mend, self._folder.how_to_go_on()]))
             raise type(error)(error.what, where=error.where, mend=mend) from error
 
@@ -105,13 +109,19 @@ class TrainingLoop:
         for batch in self._watch.waiting_for(self._batches):
             self._take(batch)
             self._tell_and_save()
-            if self._stop.is_made or time.monotonic() >= deadline:
+            if self._is_to_stop() or self._is_over(deadline):
                 break
         self._save_unless_saved()
-        if self._stop.is_made:  # also if that was in the last save: its caller is to stop as well
+        if self._is_to_stop():  # also if that was in the last save: its caller is to stop as well
             raise self._interrupted("stopped")
         finished = self._progress.iteration >= self._settings.schedule.iterations
         return Ending(self._losses, finished)
+
+    def _is_to_stop(self) -> bool:
+        return self._team.any(self._stop.is_made)
+
+    def _is_over(self, deadline: float) -> bool:
+        return math.isfinite(deadline) and self._team.any(time.monotonic() >= deadline)
 
     def _take(self, batch: Batch) -> None:
         """Take a step, or leave it out if its loss is not finite."""
@@ -127,12 +137,12 @@ class TrainingLoop:
             self._leave_out(batch, outcome)
         progress.iteration += 1
         self._name_skipped(batch.skipped)
-        self._watch.count(len(batch.images))
+        self._watch.count(len(batch.images) * self._team.size)
         self._saved = False
 
     def _name_skipped(self, images: Sequence[SkippedImage]) -> None:
         """Count looks at images that do not decode, and name each of these once."""
-        self._progress.skipped_images += len(images)
+        self._progress.skipped_images += self._team.total(len(images))
         for image in images:
             if image.image_id not in self._named:
                 self._named.add(image.image_id)
@@ -144,7 +154,9 @@ class TrainingLoop:
         if progress.skipped < self._settings.limits.skip_nonfinite:
             progress.skipped += 1
             return
+        batch = Batch.joined(self._team.gather_objects(batch))
         kept = self._folder.keep_for_replay(self._trainee, progress, batch, outcome)
+        self._team.barrier()
         raise nonfinite_error(iteration, batch, outcome, kept)
 
     def _tell_and_save(self) -> None:
@@ -189,7 +201,9 @@ class TrainingLoop:
 
     def _save_unless_saved(self) -> None:
         if self._begun and not self._saved:
+            self._trainee.step.settle()
             self._folder.save(self._trainee, self._progress)
+            self._team.barrier()  # nobody ends before it is written
             self._saved = True
 
     def _interrupted(self, how: str) -> Interrupted:
