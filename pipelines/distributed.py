@@ -7,6 +7,7 @@ goes through these few calls, each of which every process must make.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -14,6 +15,8 @@ from torch import Tensor
 
 from pipelines.devices import device_named, resolve_device
 from pipelines.errors import ConfigError, RunError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -70,26 +73,29 @@ class Team:
             for tensor in tensors:
                 dist.broadcast(tensor, src=0)
 
+    def total(self, count: int) -> int:
+        """Return the sum of a count over all processes; it does not wait for a GPU."""
+        if self.size == 1:
+            return count
+        total = torch.tensor(count)
+        dist.all_reduce(total)
+        return int(total)
+
     def any(self, flag: bool) -> bool:
         """Return whether the flag is set in any process."""
-        if self.size == 1:
-            return flag
-        total = torch.tensor(int(flag))
-        dist.all_reduce(total)
-        return bool(total)
+        return self.total(flag) > 0
 
-    def gather_objects(self, value: object) -> list[object]:
+    def gather_objects(self, value: T) -> list[T]:
         """Return the value of every process, by rank."""
         if self.size == 1:
             return [value]
-        values: list[object] = [None] * self.size
+        values = [value] * self.size
         dist.all_gather_object(values, value)
         return values
 
     def barrier(self) -> None:
         """Wait until every process is here."""
-        if self.size > 1:
-            self.any(False)  # over the CPU's connection, whatever the device
+        self.total(0)
 
 
 ALONE = Team()

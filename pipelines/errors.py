@@ -40,12 +40,20 @@ class DatasetError(WTNError):
     """An annotation, a class list or an image is bad or missing."""
 
 
+class BadImageError(DatasetError):
+    """An image that was read and does not decode; others may be fine."""
+
+
 class MismatchError(WTNError):
     """Two inputs that are fine by themselves do not belong together."""
 
 
 class RunError(WTNError):
     """The run itself failed, for example because a loss became NaN."""
+
+
+class LostWorkerError(RunError):
+    """A process that reads data was killed; what the run has done so far is whole."""
 
 
 class Interrupted(WTNError):

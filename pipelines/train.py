@@ -11,7 +11,7 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from pipelines.config import TrainSettings
 from pipelines.data.index import is_index, open_index
-from pipelines.devices import resolve_device
+from pipelines.distributed import ALONE, Team, joined
 from pipelines.errors import ConfigError
 from pipelines.models.checkpoints import class_row_source
 from pipelines.models.detection import build_detector
@@ -21,12 +21,18 @@ from pipelines.provenance import Provenance, parent, provenance_of
 from pipelines.storage import refuse_unwritable
 from pipelines.training.acceleration import accelerate
 from pipelines.training.checkpoints import Saved
+from pipelines.training.followed_folder import FollowedFolder
 from pipelines.training.inputs import TrainInputs, load_inputs, training_loader
 from pipelines.training.loop import Ending, TrainingLoop
 from pipelines.training.observer import Observer
 from pipelines.training.optimizers import Optimizers
+from pipelines.training.prefetch import on_device
 from pipelines.training.progress import Progress
-from pipelines.training.resuming import refuse_other_inputs, refuse_other_settings
+from pipelines.training.resuming import (
+    refuse_disagreement,
+    refuse_other_inputs,
+    refuse_other_settings,
+)
 from pipelines.training.run_folder import CHECKPOINT, Origin, RunFolder, is_of
 from pipelines.training.step import TrainingStep
 from pipelines.training.stopping import StopRequest
@@ -75,8 +81,11 @@ def train_detector(
     *,
     overwrite: bool = False,
     saved: Saved | None = None,
+    team: Team = ALONE,
 ) -> TrainReport:
     """Train, and write settings, metrics and checkpoints into a run folder.
+
+    Processes of a team share each batch; all give the same arguments, and the leader alone writes.
 
     On a CPU, a training that was stopped or killed and goes on ends with the very weights and
     metrics of one that never was.
@@ -84,9 +93,10 @@ def train_detector(
     Args:
         settings: What to train on, and how.
         output: The run folder; docs/formats.md lists what is in it.
-        observers: Hear of everything that goes into the logs, and of the end.
+        observers: Hear of everything that goes into the logs, and of the end; the leader's alone.
         overwrite: Replace the run that is in the folder.
         saved: What the run goes on from, as ``find_start`` gives it; None begins anew.
+        team: This process among those that train together.
 
     Raises:
         WTNError: For inputs that are bad or do not belong together, before anything is written.
@@ -94,32 +104,40 @@ def train_detector(
             stays.
         Interrupted: On Ctrl-C and SIGTERM, after the checkpoint is saved.
     """
-    began, stop = time.monotonic(), StopRequest()
+    began = time.monotonic()
     _refuse_other_run(output, overwrite, saved)
     if saved is not None:
         refuse_other_settings(saved, settings)
     refuse_unwritable([output / CHECKPOINT])
-    device = resolve_device(settings.device)
     inputs = load_inputs(settings)
     provenance = _provenance(settings, inputs)
     if saved is not None:
         refuse_other_inputs(saved, provenance)
-    trainee = _trainee(settings, inputs, device)
-    progress = trainee.restore(saved) if saved is not None else Progress()
     origin = Origin(inputs.classifier, inputs.detection, provenance)
-    folder = RunFolder(output, settings, origin, saved.pair if saved is not None else None)
-    loop = TrainingLoop(
-        trainee,
-        training_loader(inputs, settings, start=progress.iteration),
-        folder,
-        progress,
-        settings,
-        device=device,
-        stop=stop,
-        observers=observers,
-    )
-    with stop.by_signals():
-        ending = loop.run(_deadline(settings, began))
+    kind = RunFolder if team.is_leader else FollowedFolder
+    folder = kind(output, settings, origin, saved.pair if saved is not None else None)
+    observers = observers if team.is_leader else ()
+    with joined(team, settings.device) as device:
+        refuse_disagreement(team, settings, saved, provenance)
+        trainee = _trainee(settings, inputs, device, team)
+        progress = trainee.restore(saved) if saved is not None else Progress()
+        loader = training_loader(
+            inputs, settings, progress.iteration, team, pin_memory=device.type == "cuda"
+        )
+        stop = StopRequest()
+        loop = TrainingLoop(
+            trainee,
+            on_device(loader, device),
+            folder,
+            progress,
+            settings,
+            device=device,
+            stop=stop,
+            observers=observers,
+            team=team,
+        )
+        with stop.by_signals():
+            ending = loop.run(_deadline(settings, began))
     for observer in observers:
         observer.ended(output)
     return _report(ending, folder, progress, inputs)
@@ -161,13 +179,15 @@ def _report(
     )
 
 
-def _trainee(settings: TrainSettings, inputs: TrainInputs, device: torch.device) -> Trainee:
+def _trainee(
+    settings: TrainSettings, inputs: TrainInputs, device: torch.device, team: Team
+) -> Trainee:
     torch.manual_seed(settings.seed)
     model = _build(settings, inputs).to(device).train()
     accelerate(model, settings.engine, device)
     fused = settings.engine.fused
     optimizers = Optimizers(model, settings.optimizer, settings.schedule, fused=fused)
-    return Trainee(model, optimizers, TrainingStep(model, optimizers, settings, device))
+    return Trainee(model, optimizers, TrainingStep(model, optimizers, settings, device, team))
 
 
 def _build(settings: TrainSettings, inputs: TrainInputs) -> GeneralizedRCNN:

@@ -32,6 +32,7 @@ from wtn_cli import (
     inspect,
     predict,
     prepare,
+    processes,
     runs,
     similarity,
     study,
@@ -114,18 +115,25 @@ def main(argv: Sequence[str] | None = None) -> None:
             console.note("Interrupted; no file is half-written.")
         raise
     except WTNError as error:
-        _end(error, EXIT_CODES[type(error)], arguments)
+        processes.let_the_first_speak(error)
+        _end(error, _exit_code(error), arguments)
     except OSError as error:
+        processes.let_the_first_speak(error)
         reason = error.strerror or str(error)
         where = error.filename2 or error.filename  # the target of a rename, not the temporary file
         failed = RunError(reason, where=where, mend="Check the path, rights and free space.")
         _end(failed, EXIT_CODES[RunError], arguments)
     except Exception as error:  # a bug, but still no traceback without --debug
-        failed = RunError(
+        processes.let_the_first_speak(error)
+        failed = processes.lost_connection(error) or RunError(
             f"unexpected {type(error).__name__}: {error}",
             mend="This is a defect. Please report it with the output of: wtn --debug COMMAND ...",
         )
         _end(failed, EXIT_CODES[RunError], arguments)
+
+
+def _exit_code(error: WTNError) -> int:
+    return next(EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES)
 
 
 def _end(error: WTNError, code: int, arguments: Sequence[str]) -> None:

@@ -5,12 +5,19 @@ from typing import Annotated
 import typer
 
 from pipelines.errors import RunError
-from wtn_cli import benchmark_data, benchmark_evaluation, benchmark_inference, console
+from wtn_cli import (
+    benchmark_data,
+    benchmark_evaluation,
+    benchmark_inference,
+    benchmark_train,
+    console,
+)
 
 app = typer.Typer(no_args_is_help=True)
 app.command()(benchmark_data.data)
 app.command()(benchmark_evaluation.evaluation)
 app.command()(benchmark_inference.inference)
+app.command()(benchmark_train.train)
 
 
 @app.callback()

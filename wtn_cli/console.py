@@ -28,16 +28,29 @@ from rich.text import Text
 from pipelines.errors import WTNError
 
 _above: Console | None = None  # of the progress bar, if it shares its terminal with stdout
+_muted = False
+
+
+def mute() -> None:
+    """Print nothing from here on: another process speaks for all."""
+    global _muted
+    _muted = True
+
+
+def unmute() -> None:
+    """Print again."""
+    global _muted
+    _muted = False
 
 
 def out() -> Console:
     """Return the console for results."""
-    return Console(highlight=False)
+    return Console(highlight=False, quiet=_muted)
 
 
 def err() -> Console:
     """Return the console for progress and errors."""
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, quiet=_muted)
 
 
 def fail(error: WTNError) -> None:
@@ -61,7 +74,8 @@ def say(message: str) -> None:
 
 def emit_json(value: object) -> None:
     """Print one JSON object on stdout; what is not a number in JSON becomes null."""
-    sys.stdout.write(json.dumps(_plain(value), indent=2) + "\n")
+    if not _muted:
+        sys.stdout.write(json.dumps(_plain(value), indent=2) + "\n")
 
 
 def emit_line(line: str) -> None:
@@ -70,6 +84,8 @@ def emit_line(line: str) -> None:
     While a progress bar is shown on the same terminal, the line goes above it, or the bar would
     erase it.
     """
+    if _muted:
+        return
     if _above is not None:
         _above.print(line, markup=False, highlight=False, soft_wrap=True)
         return
@@ -199,7 +215,7 @@ class _BarAboveDetail(Progress):
 def progress(label: str) -> Iterator[ProgressLine]:
     """Yield a progress display on stderr that disappears when done."""
     console = err()
-    if not console.is_terminal:
+    if _muted or not console.is_terminal:
         yield ProgressLine(None, label)
         return
     columns = (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.errors import ConfigError
-from wtn_cli import console
+from wtn_cli import console, processes
 from wtn_cli.options import AsJson
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ Boxes = Annotated[
 Classes = Annotated[Path | None, typer.Option(help="Order and names of the classes.")]
 Hierarchy = Annotated[Path | None, typer.Option(help="Open Images hierarchy JSON.")]
 Sampler = Annotated[
-    str | None, typer.Option(help="class-balanced (default), uniform or repeat-factor.")
+    str | None, typer.Option(help="class-balanced (default), uniform, repeat-factor or sequential.")
 ]
 Output = Annotated[
     Path | None,
@@ -54,8 +54,20 @@ BackboneWeights = Annotated[
 Iterations = Annotated[int | None, typer.Option(help="Optimiser steps (180000).")]
 BatchSize = Annotated[int | None, typer.Option(help="Images a step (8).")]
 BoxPolicy = Annotated[str | None, typer.Option(help="Bad boxes: error (default), clip or drop.")]
+BadImages = Annotated[
+    str | None, typer.Option(help="Images that do not decode: error (default) or skip.")
+]
 Seed = Annotated[int | None, typer.Option(help="Of everything random (0).")]
 Device = Annotated[str | None, typer.Option(help="auto (default), cpu, cuda, cuda:1.")]
+ScaleSchedule = Annotated[
+    bool,
+    typer.Option(
+        "--scale-schedule",
+        metavar="",
+        help="Fit a schedule for batches of 8 images to the batch size: SGD's rate times B/8, "
+        "iterations and steps divided by it.",
+    ),
+]
 TensorBoard = Annotated[
     bool,
     typer.Option("--tensorboard", metavar="", help="Also write for it, into the run folder."),
@@ -98,12 +110,14 @@ def train(
     iterations: Iterations = None,
     batch_size: BatchSize = None,
     policy: BoxPolicy = None,
+    bad_images: BadImages = None,
     sampler: Sampler = None,
     seed: Seed = None,
     device: Device = None,
     resume: Resume = None,
     max_hours: MaxHours = None,
     skip_nonfinite: SkipNonfinite = None,
+    scale_schedule: ScaleSchedule = False,
     tensorboard: TensorBoard = False,
     show_config: ShowConfig = False,
     force: Force = False,
@@ -128,6 +142,7 @@ def train(
         "data.classes": classes,
         "data.hierarchy": hierarchy,
         "data.box_policy": policy,
+        "data.bad_images": bad_images,
         "data.sampler": sampler,
         "head.method": method,
         "backbone.name": backbone,
@@ -144,10 +159,14 @@ def train(
         return
     if force and resume:
         raise ConfigError("--resume goes on with a run, --force replaces it", mend="Give one.")
+    team = processes.join()
     start = find_start(resume, output)
     for passed_over in start.notes:
         console.note(f"Passed over: {passed_over}")
-    settings = load_settings(config or start.settings, assign or (), flags)
+    stored = None if scale_schedule else start.settings  # which are scaled already
+    settings = load_settings(config or stored, assign or (), flags)
+    if scale_schedule:
+        settings = settings.scaled_to_batch()
     if start.saved is not None and is_finished(start.saved, settings):
         _show_finished(start, start.saved, as_json=as_json)
         return
@@ -159,6 +178,7 @@ def train(
             observers(bar, settings, tensorboard=tensorboard),
             overwrite=force,
             saved=start.saved,
+            team=team,
         )
     if as_json:
         console.emit_json(report)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from pipelines.config import TrainSettings
+from pipelines.data.batches import SkippedImage
 from pipelines.training.closing import FolderCompletion
 from pipelines.training.observer import Observer
 from pipelines.training.records import StepRecord, Timing
@@ -37,6 +38,10 @@ class TrainingProgress(Observer):
 
     def __init__(self, bar: console.ProgressLine) -> None:
         self._bar = bar
+
+    def skipped(self, image: SkippedImage) -> None:
+        """Name an image that does not decode."""
+        console.note(f"Skipped: {image.why}")
 
     def recorded(self, record: StepRecord, timing: Timing) -> None:
         """Show every loss, the rates, the speed, the memory and the time left."""

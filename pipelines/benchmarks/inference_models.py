@@ -80,7 +80,7 @@ def prepare(setup: InferenceSetup) -> Prepared:
     backbone = BackboneSettings(name=setup.backbone)
     model = build_detector(backbone, settings, nobody, NO_TABLES).eval().to(setup.device)
     image = _image(setup.image).to(setup.device)
-    with _normalizing(model.backbone), _kept(model.roi_heads.box_head) as features:
+    with normalizing(model.backbone), _kept(model.roi_heads.box_head) as features:
         model([image])
     return Prepared(model, image, features[0])
 
@@ -131,7 +131,7 @@ def _image(path: Path | None) -> Tensor:
 
 
 @contextmanager
-def _normalizing(network: nn.Module) -> Iterator[None]:
+def normalizing(network: nn.Module) -> Iterator[None]:
     """Let frozen normalisation layers take their statistics from what passes through them."""
 
     def take(layer: FrozenBatchNorm2d, given: tuple[Tensor]) -> None:

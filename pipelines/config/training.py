@@ -20,6 +20,8 @@ from pipelines.config.data import DataSettings, as_sequence
 from pipelines.config.detector import BackboneSettings, DetectorSettings
 from pipelines.config.head import HeadSettings
 
+BATCH_OF_RELEASE = 8  # images, on 4 GPUs
+
 
 class OptimizerSettings(Settings):
     """SGD for the detector, AdamW for the transfer network (release: solver/build.py)."""
@@ -185,6 +187,27 @@ class TrainSettings(Settings):
             )
         return self
 
+    def scaled_to_batch(self) -> Self:
+        """Return the settings for their batch size, if they were written for batches of 8 images.
+
+        SGD's rate grows with the batch, and iterations and steps shrink, so that as many images
+        are seen; the warm-up and AdamW's rate stay (release, README).
+        """
+        schedule, factor = self.schedule, self.schedule.batch_size / BATCH_OF_RELEASE
+        rate = self.optimizer.learning_rate * factor
+        shorter = {
+            "iterations": _shortened(schedule.iterations, factor),
+            "steps": sorted({_shortened(step, factor) for step in schedule.steps}),
+        }
+        tree = self.model_dump()
+        tree["optimizer"]["learning_rate"] = rate
+        tree["schedule"] |= shorter
+        return type(self).model_validate(tree)
+
     def as_toml(self) -> str:
         """Return the settings as the text of a settings file; what is None is left out."""
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
+
+def _shortened(iterations: int, factor: float) -> int:
+    return max(1, round(iterations / factor))

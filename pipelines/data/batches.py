@@ -67,6 +67,12 @@ class Batch(NamedTuple):
             [skipped for example in examples for skipped in example.skipped],
         )
 
+    @classmethod
+    def joined(cls, batches: Sequence["Batch"]) -> "Batch":
+        """Return batches as one."""
+        parts = zip(*batches, strict=True)
+        return cls(*([item for part in same for item in part] for same in parts))
+
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on a device; from pinned memory, without waiting for the copy."""
         return self._replace(
@@ -76,6 +82,10 @@ class Batch(NamedTuple):
                 for target in self.targets
             ],
         )
+
+    def tensors(self) -> list[Tensor]:
+        """Return every tensor of the batch."""
+        return [*self.images, *(tensor for target in self.targets for tensor in target.values())]
 
     @property
     def pixels(self) -> list[Tensor]:

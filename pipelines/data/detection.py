@@ -3,25 +3,24 @@
 Shapes: n boxes of I images, G of one, H and W its size in pixels, D detection classes.
 """
 
-import signal
-import sys
-from collections.abc import Iterator, Sequence
-from types import TracebackType
-from typing import Any
+import copy
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch import Tensor
+from torch.utils.data import Dataset
 from torchvision.transforms.v2 import functional as transforms
 
 from pipelines.data.annotation_files import refuse_unknown_classes
 from pipelines.data.annotations import BoxTable
-from pipelines.data.batches import Batch, Example
+from pipelines.data.batches import Example
+from pipelines.data.image_decoding import decode
 from pipelines.data.image_order import run_starts
 from pipelines.data.images import ImageStore
-from pipelines.data.samplers import Sample, TrainingSampler
+from pipelines.data.read_ahead import ReadAhead
+from pipelines.data.samplers import Sample
 from pipelines.data.tables import IntArray
-from pipelines.errors import DatasetError, WTNError
+from pipelines.errors import DatasetError
 from pipelines.vocabulary import Vocabulary
 
 
@@ -51,6 +50,7 @@ class DetectionDataset(Dataset[Example]):
         rows = [vocabulary.positions.get(class_id, -1) for class_id in table.class_ids]
         self._labels = np.array(rows, np.int64) + 1  # 0 for a class without box
         self._images, self._table = images, _grouped_by_image(table)
+        self._ahead = ReadAhead(images, capacity=0)
         starts = run_starts(self._table.image)
         self._offsets = np.append(starts, len(table))  # [I + 1]
         self.image = self._table.image[starts]
@@ -60,9 +60,8 @@ class DetectionDataset(Dataset[Example]):
         return len(self.image)
 
     def __getitem__(self, sample: Sample) -> Example:
-        table = self._table
-        image_id = table.image_ids[int(self.image[sample.row])]
-        image = self._images.read(image_id)
+        table, image_id = self._table, self.image_id(sample.row)
+        image = self._decoded(image_id, sample)
         height, width = image.shape[1:]
         rows = slice(*self._offsets[sample.row : sample.row + 2])
         boxes = torch.from_numpy(table.boxes[rows].astype(np.float32))
@@ -75,74 +74,26 @@ class DetectionDataset(Dataset[Example]):
         labels = torch.from_numpy(self._labels[table.label[rows]])
         return Example(image, {"boxes": boxes, "labels": labels}, image_id)
 
+    def reading_ahead(self, capacity: int) -> "DetectionDataset":
+        """Return this dataset with room for so many images that are read before their turn."""
+        changed = copy.copy(self)
+        changed._ahead = ReadAhead(self._images, capacity)
+        return changed
+
+    def _decoded(self, image_id: str, sample: Sample) -> Tensor:
+        if not sample.together:
+            return self._images.read(image_id)
+        beside = [self.image_id(row) for row in sample.together]
+        return decode(self._ahead.read(image_id, beside), self._images.where(image_id))
+
+    def image_id(self, row: int) -> str:
+        """Return the id of the image at a place of this dataset."""
+        return self._table.image_ids[int(self.image[row])]
+
     @property
     def box_columns(self) -> tuple[IntArray, IntArray]:
         """The image (by place in this dataset) and the label (by class id) of every box ``[n]``."""
         return np.repeat(np.arange(len(self)), np.diff(self._offsets)), self._table.label
-
-
-class TrainingLoader(DataLoader[Example]):
-    """Batches of a dataset, read by worker processes.
-
-    An error that the user can act on arrives as it was raised; a plain ``DataLoader`` would bury it
-    in the text of the worker's traceback.
-
-    Args:
-        dataset: Images and targets.
-        sampler: Decides the batches.
-        workers: Number of processes; 0 reads in this one.
-    """
-
-    def __init__(self, dataset: DetectionDataset, sampler: TrainingSampler, workers: int) -> None:
-        super().__init__(
-            _ErrorsAsItems(dataset),
-            batch_sampler=sampler,
-            num_workers=workers,
-            collate_fn=_collate,
-            worker_init_fn=_prepare_worker,
-        )
-
-    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # DataLoader names its own kind
-        """Yield a batch at a time."""
-        for batch in super().__iter__():
-            if isinstance(batch, WTNError):
-                raise batch
-            yield batch
-
-
-class _ErrorsAsItems(Dataset[Any]):
-    """A dataset that returns the errors of another."""
-
-    def __init__(self, dataset: DetectionDataset) -> None:
-        self._dataset = dataset
-
-    def __getitem__(self, sample: Sample) -> Example | WTNError:
-        try:
-            return self._dataset[sample]
-        except WTNError as error:
-            return error
-
-
-def _collate(items: Sequence[Example | WTNError]) -> Batch | WTNError:
-    examples = []
-    for item in items:
-        if isinstance(item, WTNError):
-            return item
-        examples.append(item)
-    return Batch.of(examples)
-
-
-def _prepare_worker(worker: int) -> None:
-    """Leave Ctrl-C to the process that saves the checkpoint, and go quietly when it is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sys.excepthook = _unless_hung_up
-
-
-def _unless_hung_up(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
-) -> None:
-    if not issubclass(kind, ConnectionError | EOFError):  # of the thread that hands tensors over
-        sys.__excepthook__(kind, error, trace)
 
 
 def _grouped_by_image(table: BoxTable) -> BoxTable:

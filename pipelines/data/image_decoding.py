@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pipelines.errors import DatasetError
+from pipelines.errors import BadImageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,13 +63,13 @@ def decode(content: bytes, where: str | Path, *, upright: bool = False) -> "Tens
             pixels as they are stored, so there it is not turned.
 
     Raises:
-        DatasetError: If they do not decode; ``where`` names the file.
+        BadImageError: If they do not decode; ``where`` names the file.
     """
     try:
         with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
             return rgb_pixels(ImageOps.exif_transpose(image) if upright else image)
     except _NOT_AN_IMAGE as error:
-        raise DatasetError(
+        raise BadImageError(
             f"the image does not decode ({_reason(error)})",
             where=where,
             mend=f"Replace or remove the file. Read are {', '.join(_FORMATS)}.",

@@ -4,11 +4,14 @@ Shapes: n boxes, I images, K classes that have an image of their own, L entries 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.data.tables import FloatArray, IntArray
 
+Groups = NDArray[np.uint8]
 BALANCED_LENGTH = 1_440_000
 """Entries of the official release's class-balanced list (xternalz/AE-WTN, openimages.py): one pass
 is its whole training, 180,000 iterations of 8 images."""
@@ -101,6 +104,20 @@ def _distinct(image: IntArray, label: IntArray) -> tuple[IntArray, IntArray]:
 def run_starts(values: IntArray) -> IntArray:
     """Return where each run of equal values begins."""
     return np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
+
+
+def positions_in_runs(*keys: NDArray[Any]) -> tuple[IntArray, IntArray]:
+    """Return for every element its position in its run, and how long that run is.
+
+    Args:
+        keys: Columns of one length; a run goes on while none of them changes.
+    """
+    changes = np.zeros(len(keys[0]), np.bool_)
+    for key in keys:
+        changes[1:] |= key[1:] != key[:-1]
+    starts = np.flatnonzero(np.concatenate([[True], changes[1:]]))
+    sizes = np.diff(starts, append=len(changes))
+    return np.arange(len(changes)) - np.repeat(starts, sizes), np.repeat(sizes, sizes)
 
 
 def _rarity(label: IntArray) -> IntArray:

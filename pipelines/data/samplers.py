@@ -4,24 +4,32 @@ Shapes: I images of the dataset, L entries of a pass, B images of a step, m step
 """
 
 from collections.abc import Iterator
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
-from pipelines.data.image_order import ImageOrder
+from pipelines.data.image_order import Groups, ImageOrder, positions_in_runs
+from pipelines.data.sequential_order import SequentialOrder, SequentialPass
 from pipelines.data.tables import BoolArray, IntArray
 from pipelines.errors import ConfigError
 
-Groups = NDArray[np.uint8]
-
 
 class Sample(NamedTuple):
-    """One look at an image: its place in the dataset, and whether it is mirrored."""
+    """One look at an image.
+
+    Args:
+        row: Its place in the dataset.
+        flip: Whether it is mirrored.
+        together: Places of those that lie beside it and have their turns soon, itself among them;
+            none if it is read alone.
+    """
 
     row: int
     flip: bool
+    together: tuple[int, ...] = ()
 
 
 class _Entries(NamedTuple):
@@ -47,6 +55,9 @@ class TrainingSampler(Sampler[list[Sample]]):
     official release, samplers/grouped_batch_sampler.py). What does not fill a step at the end of a
     pass waits for the next one, so no entry is lost or doubled.
 
+    A sequential order makes steps itself, see :mod:`pipelines.data.sequential_order`; what fills
+    none of them is cut as above.
+
     Processes share each step, so B images make the same step however many processes there are.
 
     Args:
@@ -67,7 +78,7 @@ class TrainingSampler(Sampler[list[Sample]]):
 
     def __init__(
         self,
-        order: ImageOrder,
+        order: ImageOrder | SequentialOrder,
         *,
         batch_size: int,
         iterations: int,
@@ -93,39 +104,61 @@ class TrainingSampler(Sampler[list[Sample]]):
 
     def __iter__(self) -> Iterator[list[Sample]]:
         skip, left = self._start, len(self)
-        for steps in self._steps():  # [m, B]
+        for steps, taken in self._steps():  # [m, B]
             mine = steps.take((slice(skip, skip + left), self._share))
-            for rows, flips in zip(mine.rows, mine.flips, strict=True):
-                yield list(map(Sample, rows.tolist(), flips.tolist()))
+            for rows, flips in zip(mine.rows.tolist(), mine.flips.tolist(), strict=True):
+                beside = [taken.together(row, self._share) for row in rows] if taken else repeat(())
+                yield list(map(Sample, rows, flips, beside))
             skip = max(0, skip - len(steps.rows))
             left -= len(mine.rows)
             if left == 0:
                 return
 
-    def _steps(self) -> Iterator[_Entries]:
-        """Yield the steps ``[m, B]`` that each pass completes, without end."""
+    def _steps(self) -> Iterator[tuple[_Entries, SequentialPass | None]]:
+        """Yield steps ``[m, B]`` without end, and the pass that tells what is read together."""
         number, waiting = 0, _Entries(np.empty(0, np.int64), np.empty(0, np.bool_))
         while True:
-            entries = waiting.then(self._pass(number))
+            random = np.random.default_rng([self._seed, number])
+            if isinstance(self._order, SequentialOrder):
+                taken = self._order.draw(random, self._batch_size, self._groups)
+                flips = random.random(len(self._order.images)) < self._flip
+                first = _Entries(taken.steps, flips[taken.steps])
+                self._let_in(waiting, first)
+                yield first, taken
+                entries = _Entries(taken.rest, flips[taken.rest])
+            else:
+                entries = self._shuffled(self._order, random)
+            entries = waiting.then(entries)
             steps, rest = self._cut(entries.rows)
-            yield entries.take(steps)
+            yield entries.take(steps), None
             number, waiting = number + 1, entries.take(rest)
 
-    def _pass(self, number: int) -> _Entries:
+    def _let_in(self, waiting: _Entries, steps: _Entries) -> None:
+        """Exchange what waits with as many entries of the first step of its group, in place."""
+        groups = self._group(waiting.rows)
+        for group in np.unique(groups).tolist():
+            mine = np.flatnonzero(groups == group)  # less than a step
+            step = np.flatnonzero(self._group(steps.rows[:, 0]) == group)[:1]
+            for stepping, outside in zip(steps, waiting, strict=True):
+                late = stepping[step, : len(mine)].ravel()
+                stepping[step, : len(mine)] = outside[mine]
+                outside[mine[: len(late)]] = late
+
+    def _group(self, rows: IntArray) -> Groups:
+        return np.zeros(len(rows), np.uint8) if self._groups is None else self._groups[rows]
+
+    def _shuffled(self, order: ImageOrder, random: np.random.Generator) -> _Entries:
         """Return the entries ``[L]`` of a pass, shuffled."""
-        random = np.random.default_rng([self._seed, number])
-        entries = self._order.draw(random)
+        entries = order.draw(random)
         flips = random.random(len(entries)) < self._flip
         return _Entries(entries, flips).take(random.permutation(len(entries)))
 
     def _cut(self, rows: IntArray) -> tuple[IntArray, IntArray]:
         """Return the places of the entries of each step ``[m, B]``, and of those left over."""
-        groups = np.zeros(len(rows), np.uint8) if self._groups is None else self._groups[rows]
+        groups = self._group(rows)
         by_group = np.argsort(groups, kind="stable")
-        sizes = np.bincount(groups)
-        begin = np.repeat(np.cumsum(sizes) - sizes, sizes)
-        full = np.repeat(sizes - sizes % self._batch_size, sizes)
-        in_step = np.arange(len(rows)) - begin < full
+        position, size = positions_in_runs(groups[by_group])
+        in_step = position < size - size % self._batch_size
         steps = by_group[in_step].reshape(-1, self._batch_size)
         return steps[np.argsort(steps[:, 0])], np.sort(by_group[~in_step])
 

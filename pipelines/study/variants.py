@@ -186,7 +186,10 @@ SWITCHES = (
     *(_with(AE_WTN, f"alpha-{alpha}", f"alpha {alpha}", alpha=alpha) for alpha in (0, 5, 100)),
     _with(AE_WTN, "l2", "L2 reconstruction", reconstruction="l2"),
     _with(AE_WTN, "seen", "seen rows reconstructed", reconstructed="seen"),
-    _with(AE_WTN, "drawn-50", "50 rows a step reconstructed", reconstructed_count=50),
+    *(
+        _with(AE_WTN, f"drawn-{n}", f"{n} rows a step reconstructed", reconstructed_count=n)
+        for n in (50, 256)
+    ),
     _with(AE_WTN, "class-bias", "a bias for each class", bias="per-class"),
     _with(AE_WTN, "slope-0.1", "LeakyReLU slope 0.1", negative_slope=0.1),
     _from_one(AE_WTN),

@@ -3,6 +3,7 @@
 Shapes: I images with boxes, C classifier classes, D detection classes, d classifier width.
 """
 
+import math
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -13,8 +14,10 @@ from pipelines.classifiers.sources import ClassifierSource, read_source
 from pipelines.config import DataSettings, TrainSettings
 from pipelines.data.annotation_files import load_annotations
 from pipelines.data.annotations import Annotations
-from pipelines.data.detection import DetectionDataset, TrainingLoader
+from pipelines.data.bad_images import SkippingDataset
+from pipelines.data.detection import DetectionDataset
 from pipelines.data.image_order import (
+    Groups,
     ImageOrder,
     class_balanced_order,
     repeat_factor_order,
@@ -22,7 +25,10 @@ from pipelines.data.image_order import (
 )
 from pipelines.data.images import ImageStore, open_images
 from pipelines.data.index import is_index, open_index
-from pipelines.data.samplers import Groups, TrainingSampler, aspect_ratio_groups
+from pipelines.data.loader import TrainingLoader
+from pipelines.data.samplers import TrainingSampler, aspect_ratio_groups
+from pipelines.data.sequential_order import PERIODS, SEGMENT_BYTES, SequentialOrder
+from pipelines.distributed import ALONE, Team
 from pipelines.errors import ConfigError, DatasetError, MismatchError
 from pipelines.vocabulary import ClassHierarchy, ClassPartition, Vocabulary
 
@@ -83,25 +89,46 @@ def load_inputs(settings: TrainSettings) -> TrainInputs:
     )
 
 
-def training_loader(inputs: TrainInputs, settings: TrainSettings, start: int = 0) -> TrainingLoader:
-    """Return the batches of a training, but for those of the first ``start`` steps.
+def training_loader(
+    inputs: TrainInputs,
+    settings: TrainSettings,
+    start: int = 0,
+    team: Team = ALONE,
+    *,
+    pin_memory: bool = False,
+) -> TrainingLoader:
+    """Return this process's share of the batches, but for those of the first ``start`` steps.
 
     Images are grouped by the sizes in the index. Where it has none, as where the boxes are a CSV,
     the headers of the images are read if there are at most 20,000 of them. The images of a larger
     dataset without sizes are not grouped: prepare an index of it, which knows them. Images of
     unknown size are one more group.
+
+    Args:
+        inputs: What was read.
+        settings: Of the training.
+        start: Steps that were taken already.
+        team: The processes that share each step.
+        pin_memory: Whether a GPU takes the batches.
     """
     data = settings.data
+    groups = _groups(inputs) if data.group_by_aspect_ratio else None
+    order = _order(inputs, data)
     sampler = TrainingSampler(
-        _order(inputs.dataset, data),
+        order,
         batch_size=settings.schedule.batch_size,
         iterations=settings.schedule.iterations,
         flip=data.horizontal_flip,
         seed=settings.seed,
         start=start,
-        groups=_groups(inputs) if data.group_by_aspect_ratio else None,
+        rank=team.rank,
+        ranks=team.size,
+        groups=groups,
     )
-    return TrainingLoader(inputs.dataset, sampler, data.workers)
+    waiting = _waiting(order, settings, team.size) if isinstance(order, SequentialOrder) else 0
+    read = inputs.dataset.reading_ahead(waiting)
+    dataset = SkippingDataset(read, groups) if data.bad_images == "skip" else read
+    return TrainingLoader(dataset, sampler, data.workers, pin_memory=pin_memory)
 
 
 def _load_split(data: DataSettings) -> Annotations:
@@ -195,13 +222,34 @@ def _hierarchy(data: DataSettings, split: Annotations, detection: Vocabulary) ->
     return ClassHierarchy.from_tree(split.hierarchy, detection.ids, official=official)
 
 
-def _order(dataset: DetectionDataset, data: DataSettings) -> ImageOrder:
+def _order(inputs: TrainInputs, data: DataSettings) -> ImageOrder | SequentialOrder:
+    dataset = inputs.dataset
     if data.sampler == "uniform":
         return uniform_order(len(dataset))
+    if data.sampler == "sequential":
+        layout = inputs.images.layout([dataset.image_id(row) for row in range(len(dataset))])
+        images = int(SEGMENT_BYTES // max(layout.length.mean(), 1))
+        return SequentialOrder(layout.order, max(images, 1), data.shuffle_buffer)
     image, label = dataset.box_columns
     if data.sampler == "repeat-factor":
         return repeat_factor_order(image, label, data.repeat_threshold)
     return class_balanced_order(image, label)
+
+
+def _waiting(order: SequentialOrder, settings: TrainSettings, ranks: int) -> int:
+    """Return how many images of the shuffle buffer a process that decodes may hold.
+
+    What waits there is at most a window of each lane that it reads; as much again is for images
+    that have strayed into the steps of others.
+    """
+    workers = max(settings.data.workers, 1)
+    if PERIODS[-1] % workers:
+        raise ConfigError(
+            f"{workers} workers cannot share the {PERIODS[-1]} turns of the sequential sampler",
+            mend="Set data.workers to 1, 2, 3, 4, 6, 8, 12 or 24.",
+        )
+    apart = math.gcd(order.period(settings.schedule.batch_size), workers)
+    return 2 * math.ceil(order.buffer / (apart * ranks))
 
 
 def _groups(inputs: TrainInputs) -> Groups:

@@ -8,12 +8,14 @@ from typing import NamedTuple
 import torch
 
 from pipelines.config import TrainSettings
-from pipelines.data.batches import Batch
+from pipelines.data.batches import Batch, SkippedImage
+from pipelines.distributed import ALONE, Team
 from pipelines.errors import (
     ArtifactError,
     ConfigError,
     DatasetError,
     Interrupted,
+    LostWorkerError,
     did_you_mean,
 )
 from pipelines.memory import peak_rss_bytes
@@ -46,7 +48,7 @@ class TrainingLoop:
 
     Args:
         trainee: What is trained.
-        batches: Those of the remaining steps.
+        batches: Those of the remaining steps, on the device.
         folder: Where the run is kept.
         progress: How far it has come.
         settings: Of the training.
@@ -54,6 +56,7 @@ class TrainingLoop:
         stop: Asked after every step.
         observers: Hear of everything.
         evaluate: Measures the model as it is, if it is to be.
+        team: The processes that share the steps, and save, stop and fail together.
     """
 
     def __init__(
@@ -68,11 +71,13 @@ class TrainingLoop:
         stop: StopRequest,
         observers: Sequence[Observer] = (),
         evaluate: Evaluate | None = None,
+        team: Team = ALONE,
     ) -> None:
         self._trainee, self._batches, self._folder = trainee, batches, folder
         self._progress, self._settings, self._device = progress, settings, device
         self._stop, self._observers, self._evaluate = stop, observers, evaluate
-        self._watch, self._losses = Stopwatch(), dict[str, float]()
+        self._team, self._watch, self._losses = team, Stopwatch(), dict[str, float]()
+        self._named = set[str]()
         self._begun = self._saved = False
 
     def run(self, deadline: float = math.inf) -> Ending:
@@ -85,14 +90,15 @@ class TrainingLoop:
             Interrupted: If it was asked to stop, after a checkpoint; at once if asked twice.
             RunError: If a loss or a weight stops being finite, or nothing can be written: the last
                 checkpoint is the better one.
-            DatasetError, ArtifactError: If the data end it, after a checkpoint.
+            DatasetError, ArtifactError, LostWorkerError: If the data end it, after a checkpoint.
         """
         try:
             return self._take_all(deadline)
         except KeyboardInterrupt as interrupt:
             raise self._interrupted("stopped at once, in the middle of a step") from interrupt
-        except (DatasetError, ArtifactError) as error:  # between two steps
-            self._save_unless_saved()
+        except (DatasetError, ArtifactError, LostWorkerError) as error:  # between two steps
+            if self._team.size == 1:  # the others do not know, and wait for this one's gradients
+                self._save_unless_saved()
             mend = " ".join(filter(None, [error.mend, self._folder.how_to_go_on()]))
             raise type(error)(error.what, where=error.where, mend=mend) from error
 
@@ -100,19 +106,25 @@ class TrainingLoop:
         for batch in self._watch.waiting_for(self._batches):
             self._take(batch)
             self._tell_and_save()
-            if self._stop.is_made or time.monotonic() >= deadline:
+            if self._is_to_stop() or self._is_over(deadline):
                 break
         self._save_unless_saved()
-        if self._stop.is_made:  # also if that was in the last save: its caller is to stop as well
+        if self._is_to_stop():  # also if that was in the last save: its caller is to stop as well
             raise self._interrupted("stopped")
         finished = self._progress.iteration >= self._settings.schedule.iterations
         return Ending(self._losses, finished)
 
+    def _is_to_stop(self) -> bool:
+        return self._team.any(self._stop.is_made)
+
+    def _is_over(self, deadline: float) -> bool:
+        return math.isfinite(deadline) and self._team.any(time.monotonic() >= deadline)
+
     def _take(self, batch: Batch) -> None:
         """Take a step, or leave it out if its loss is not finite."""
-        progress, on_device = self._progress, batch.to(self._device)
+        progress = self._progress
         self._trainee.optimizers.set_rates(progress.iteration)
-        outcome = self._trainee.step(progress.iteration + 1, on_device.pixels, on_device.targets)
+        outcome = self._trainee.step(progress.iteration + 1, batch.pixels, batch.targets)
         if not self._begun:  # not before: a run that fails at once leaves nothing
             self._folder.begin(progress.best)
             self._begun = True
@@ -123,9 +135,21 @@ class TrainingLoop:
         else:
             self._leave_out(batch, outcome)
         progress.iteration += 1
-        progress.skipped_images += len(batch.skipped)
-        self._watch.count(len(batch.images))
+        self._name_skipped(batch.skipped)
+        self._watch.count(len(batch.images) * self._team.size)
         self._saved = False
+
+    def _name_skipped(self, images: Sequence[SkippedImage]) -> None:
+        """Count looks at images that do not decode, and name each of these once."""
+        count = self._team.total(len(images))
+        if count == 0:
+            return
+        self._progress.skipped_images += count
+        for image in (image for part in self._team.gather_objects(images) for image in part):
+            if image.image_id not in self._named:
+                self._named.add(image.image_id)
+                for observer in self._observers:
+                    observer.skipped(image)
 
     def _leave_out(self, batch: Batch, outcome: StepOutcome) -> None:
         """Count a step that changed nothing; raise RunError if it is one too many."""
@@ -133,7 +157,9 @@ class TrainingLoop:
         if progress.skipped < self._settings.limits.skip_nonfinite:
             progress.skipped += 1
             return
+        batch = Batch.joined(self._team.gather_objects(batch))
         kept = self._folder.keep_for_replay(self._trainee, progress, batch, outcome)
+        self._team.barrier()
         raise nonfinite_error(iteration, batch, outcome, kept)
 
     def _tell_and_save(self) -> None:
@@ -181,7 +207,9 @@ class TrainingLoop:
 
     def _save_unless_saved(self) -> None:
         if self._begun and not self._saved:
+            self._trainee.step.settle()
             self._folder.save(self._trainee, self._progress)
+            self._team.barrier()  # nobody ends before it is written
             self._saved = True
 
     def _interrupted(self, how: str) -> Interrupted:

@@ -48,12 +48,12 @@ def nonfinite_error(iteration: int, batch: Batch, outcome: StepOutcome, kept: Pa
         outcome: Of the step.
         kept: The folder that holds the state before the step, and the batch.
     """
-    bad = [name for name, value in outcome.losses.items() if not math.isfinite(value)]
     more = len(batch.image_ids) - _NAMED
     images = ", ".join([*batch.image_ids[:_NAMED], *([f"{more} more"] if more > 0 else [])])
+    bad = " and ".join(outcome.culprits)
     replay = shlex.join(["wtn", "train", "--resume", str(kept), "-o", str(kept / "replay")])
     return RunError(
-        f"{' and '.join(bad)} is not finite at iteration {iteration}, on the images {images}",
+        f"{bad} is not finite at iteration {iteration}, on the images {images}",
         where=kept,
         mend="Lower optimizer.learning_rate, warm up longer (schedule.warmup_iterations), or leave "
         f"out such steps with --skip-nonfinite. Take the step again with: {replay}",

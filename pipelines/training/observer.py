@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from pipelines.data.batches import SkippedImage
 from pipelines.training.records import StepRecord, Timing
 
 
@@ -16,6 +17,9 @@ class Observer:
             folder: Of the run.
             iteration: Steps before; above 0 where it goes on.
         """
+
+    def skipped(self, image: SkippedImage) -> None:
+        """Hear, once, of an image that does not decode; another takes its place."""
 
     def recorded(self, record: StepRecord, timing: Timing) -> None:
         """Hear of a record and its timing, as they go into the logs."""

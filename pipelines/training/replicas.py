@@ -1,10 +1,22 @@
 """Copies of a detector in several processes that train as one."""
 
+from collections.abc import Mapping
+from inspect import signature
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from pipelines.distributed import Team
+from pipelines.errors import RunError
+
+_SYNC_BUFFERS = (  # before each pass, which would send the classifier's rows too
+    "forward_sync_buffers"  # torch 2.15
+    if "forward_sync_buffers" in signature(DistributedDataParallel).parameters
+    else "broadcast_buffers"
+)
+DRIFT = 1e-3  # of a weight, beyond which it is not the rounding of another kind of GPU
 
 
 def replicate(
@@ -31,7 +43,32 @@ def replicate(
     waiting = [parameter for parameter in parts if parameter.requires_grad]
     for parameter in waiting:
         parameter.requires_grad_(False)  # it takes what trains while it is built
-    replica = DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
+    options: dict[str, Any] = {_SYNC_BUFFERS: False, "gradient_as_bucket_view": True}
+    replica = DistributedDataParallel(model, **options)
     for parameter in waiting:
         parameter.requires_grad_(True)
     return replica
+
+
+def settle(weights: Mapping[str, Tensor], gathered: Mapping[str, Tensor], team: Team) -> None:
+    """Replace weights and what optimizers gathered by the leader's.
+
+    On processors of one kind all replicas are the same, bit by bit: all get the same gradients. On
+    others the network that makes the class rows, which each process trains by itself, is rounded
+    otherwise, and would drift apart.
+
+    Raises:
+        RunError: If a weight differs by more than that.
+    """
+    if team.size == 1:
+        return
+    for name, weight in weights.items():
+        own = weight.clone()
+        team.copy_leader([weight])
+        if (own - weight).abs().max() > DRIFT * (1 + weight.abs().max()):
+            raise RunError(
+                f"{name} of process {team.rank} is not the leader's: the processes have drifted "
+                "apart",
+                mend="Go on from the last checkpoint with --resume auto.",
+            )
+    team.copy_leader(list(gathered.values()))

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from pipelines.config import TrainSettings, validate_settings
 from pipelines.config.comparison import differences, first_of, flat
+from pipelines.distributed import Team
 from pipelines.errors import ArtifactError, ConfigError, MismatchError
 from pipelines.provenance import Provenance
 from pipelines.training.checkpoints import Pair, Saved, newest_whole, pair_of, read_whole
@@ -114,10 +115,32 @@ def refuse_other_inputs(saved: Saved, provenance: Provenance) -> None:
     )
     if others := sorted(role for role, _ in there ^ now):
         raise MismatchError(
-            f"the {others[0]} is not what the run was trained on until here",
+            f"another file for {others[0]} than the run was trained on until here",
             where=saved.pair.checkpoint,
             mend="Bring back the file, or name another folder with --output for a new run.",
         )
+
+
+def refuse_disagreement(
+    team: Team, settings: TrainSettings, saved: Saved | None, provenance: Provenance
+) -> None:
+    """Raise MismatchError, in all processes, unless all begin at one place with one set of files.
+
+    On several machines the run folder and the data must be the same, on storage that they share.
+    """
+    parents = sorted((p["role"], str(p["sha256"])) for p in provenance.get("parents", ()))
+    mine: dict[str, object] = {
+        "settings": _binding(settings, 0, with_length=True),
+        "checkpoint to go on from": None if saved is None else saved.state.checkpoint_sha256,
+        "files": parents,
+    }
+    theirs = team.gather_objects(mine)
+    for rank, of_rank in enumerate(theirs):
+        if others := [name for name in mine if of_rank[name] != theirs[0][name]]:
+            raise MismatchError(
+                f"process {rank} has another {others[0]} than process 0",
+                mend="Start all processes with one command, on storage that all machines share.",
+            )
 
 
 def _at(path: Path) -> tuple[Saved, tuple[str, ...]]:

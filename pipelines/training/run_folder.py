@@ -138,13 +138,17 @@ class RunFolder:
             RunError: If a weight is not finite already; the batch is written.
         """
         iteration = progress.iteration + 1
-        folder = self.folder / f"nonfinite-{iteration:08d}"
+        folder = self.replay_folder(iteration)
         seen = batch_as_json(iteration, batch, outcome, self._origin.detection.ids)
         with self._explained():
             with atomic_path(folder / BATCH) as temporary:
                 temporary.write_text(json.dumps(seen, indent=1))
             self._write(Pair(folder, progress.iteration), trainee, progress)
         return folder
+
+    def replay_folder(self, iteration: int) -> Path:
+        """Return the folder that :meth:`keep_for_replay` writes for a step."""
+        return self.folder / f"nonfinite-{iteration:08d}"
 
     def how_to_go_on(self) -> str:
         """Tell which iteration a run goes on from, and with which command."""

@@ -30,7 +30,7 @@ from pipelines.models.heads import ClassWeightHead
 from pipelines.models.inference import in_precision
 from pipelines.models.sampling import Draw, samplers_of, seed_of
 from pipelines.training.optimizers import Optimizers
-from pipelines.training.replicas import replicate
+from pipelines.training.replicas import replicate, settle
 
 TRANSFER_STAGE = 3  # tells its random numbers apart from those of the two samplers
 _NAMES_OF_SCALER = ("scale", "_growth_tracker")
@@ -50,6 +50,12 @@ class StepOutcome:
     losses: dict[str, float]
     finite: bool
     overflowed: bool = False
+
+    @property
+    def culprits(self) -> list[str]:
+        """What is not finite: losses by name, or the gradient."""
+        bad = [name for name, value in self.losses.items() if not math.isfinite(value)]
+        return bad or ["the gradient"] * (not self.finite)
 
 
 class TrainingStep:
@@ -123,6 +129,14 @@ class TrainingStep:
         if state:
             tracker = {"_growth_tracker": int(state["_growth_tracker"])}
             self._scaler.load_state_dict(self._scaler.state_dict() | state | tracker)
+
+    def settle(self) -> None:
+        """Give all processes the leader's weights and optimizers, which is what a checkpoint holds.
+
+        Raises:
+            RunError: If a process has drifted away from the leader.
+        """
+        settle(self._model.state_dict(), self._optimizers.state(), self._team)
 
     def _seed_transfer(self, iteration: int) -> None:
         """Make dropout and the classes drawn for reconstruction a function of the iteration."""

@@ -198,3 +198,96 @@ def test_a_class_without_a_good_box_is_not_trained(
 
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout)["seen"] == 4
+
+
+def test_one_command_line_begins_goes_on_and_ends(
+    wtn: Wtn, settings_toml: Path, tmp_path: Path
+) -> None:
+    """As a scheduler repeats it: out of time, then finished, then nothing more to do."""
+    run = tmp_path / "run"
+    command = ("train", "--config", settings_toml, "-o", run, "--resume", "auto")
+
+    first = wtn(*command, "--max-hours", 1e-9)
+    second = wtn(*command, "--json")
+    third, as_json = wtn(*command), wtn(*command, "--json")
+
+    assert (first.returncode, second.returncode, third.returncode) == (0, 0, 0)
+    assert "The time is over, and the run is not finished. " in first.stderr
+    assert f"Go on with: wtn train --resume {run}\n" in first.stderr
+    assert [json.loads(second.stdout)[key] for key in ("iterations", "finished")] == [3, True]
+    assert third.stdout == f"{run / 'checkpoint.safetensors'} is finished, with 3 iterations\n"
+    assert json.loads(as_json.stdout)["finished"] is True
+
+
+def test_a_run_goes_on_with_its_own_settings(wtn: Wtn, settings_toml: Path, tmp_path: Path) -> None:
+    """The folder alone is enough; a setting that was given again wins, and may be refused."""
+    run = tmp_path / "run"
+    wtn("train", "--config", settings_toml, "-o", run, "--max-hours", 1e-9)
+
+    refused = wtn("train", "--resume", run, "--seed", 1, "--batch-size", 4)
+    longer = wtn("train", "--resume", run, "--iterations", 4, "--max-hours", 1)
+
+    assert refused.returncode == 2
+    assert "the run has other settings: schedule.batch_size is 2 there, 4 now" in refused.stderr
+    assert "seed is 0 there, 1 now" in refused.stderr
+    assert longer.returncode == 0, longer.stderr
+    assert DetectorCheckpoint.load(run / "checkpoint.safetensors").iteration == 4
+
+
+def test_a_damaged_checkpoint_is_told_and_passed_over(
+    wtn: Wtn, settings_toml: Path, tmp_path: Path
+) -> None:
+    """A note names it, the one before is used, and the damaged one is written anew."""
+    run = tmp_path / "run"
+    wtn("train", "--config", settings_toml, "--set", "schedule.checkpoint_every=1", "-o", run)
+    newest = run / "checkpoints" / "iteration-00000003.safetensors"
+    newest.write_bytes(newest.read_bytes()[:1000])
+
+    ended = wtn("train", "--resume", run)
+
+    assert ended.returncode == 0, ended.stderr
+    assert f"Passed over: {newest}: cut short or changed" in ended.stderr
+    for checkpoint in (newest, run / "checkpoint.safetensors"):
+        assert DetectorCheckpoint.load(checkpoint).iteration == 3
+
+
+def test_other_boxes_are_refused(
+    wtn: Wtn, settings_toml: Path, world: SimpleNamespace, tmp_path: Path
+) -> None:
+    """A run goes on only with the contents that it began with; nothing is changed."""
+    run, boxes = tmp_path / "run", tmp_path / "boxes.csv"
+    wtn("train", "--config", settings_toml, "-o", run, "--max-hours", 1e-9)
+    boxes.write_text("".join(world.boxes.read_text().splitlines(keepends=True)[:-1]))
+    before = contents(run)
+
+    ended = wtn("train", "--resume", run, "--boxes", boxes)
+
+    assert ended.returncode == 4
+    assert "another file for boxes than the run was trained on until here" in ended.stderr
+    assert contents(run) == before
+
+
+def test_a_scheduler_that_ends_the_run_finds_it_saved(
+    wtn: Wtn, settings_toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGTERM ends the run after the step, with exit code 130 and the command that goes on."""
+    run = tmp_path / "run"
+    monkeypatch.setattr(
+        "wtn_cli.training_progress.TrainingProgress.recorded",
+        lambda self, record, timing: signal.raise_signal(signal.SIGTERM),
+    )
+
+    ended = wtn("train", "--config", settings_toml, "-o", run)
+
+    assert ended.returncode == 130
+    assert f"Error: {run}: stopped after 1 of 3 iterations\n" in ended.stderr
+    assert f"Go on with: wtn train --resume {run}\n" in ended.stderr
+    assert DetectorCheckpoint.load(run / "checkpoint.safetensors").iteration == 1
+
+
+def test_resume_does_not_replace(wtn: Wtn, settings_toml: Path, tmp_path: Path) -> None:
+    """With --force it would contradict itself."""
+    ended = wtn("train", "--config", settings_toml, "-o", tmp_path, "--resume", "auto", "--force")
+
+    assert ended.returncode == 2
+    assert "--resume goes on with a run, --force replaces it" in ended.stderr

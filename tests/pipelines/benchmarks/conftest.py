@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from pipelines.benchmarks import evaluation, fresh_process, inference, official_comparison
+from pipelines.benchmarks import evaluation, fresh_process, inference, official_comparison, train
 from pipelines.benchmarks import official_evaluators as official
 from pipelines.data.annotations import BoxTable
 from pipelines.data.open_images import read_boxes
@@ -38,5 +38,5 @@ def same_process(monkeypatch: pytest.MonkeyPatch) -> None:
     ) -> fresh_process.Measured[Any]:
         return fresh_process._measure_here(function, arguments, warm_up)
 
-    for module in (evaluation, inference, official_comparison, official):
+    for module in (evaluation, inference, official_comparison, official, train):
         monkeypatch.setattr(module, "measure", measure)

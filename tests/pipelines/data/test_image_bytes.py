@@ -66,7 +66,7 @@ def test_a_prefix_is_the_start_of_the_whole(
     """However the bytes are stored, and however many are asked for."""
     archive, place = archives[kind]
 
-    assert read_member(archive.descriptor(), place, "a", limit) == DATA[:limit]
+    assert read_member(archive.read, place, "a", limit) == DATA[:limit]
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])
@@ -108,7 +108,7 @@ def test_a_cut_member_is_named(tmp_path: Path) -> None:
     end = path.stat().st_size
 
     with pytest.raises(DatasetError, match="the archive ends after 12 of 40 bytes") as error:
-        read_member(archive.descriptor(), Place(end - 12, 40, Method.PLAIN, 0), f"{path}/a.png")
+        read_member(archive.read, Place(end - 12, 40, Method.PLAIN, 0), f"{path}/a.png")
     assert error.value.where == f"{path}/a.png"
 
 

@@ -38,6 +38,7 @@ from pipelines.study.tables import Metric
 from pipelines.study.variants import Variant, choose_variants
 from pipelines.study.worlds import METRICS, World
 from pipelines.training.run_folder import METRICS as LOG
+from pipelines.training.run_folder import TIMINGS
 from pipelines.vocabulary import Vocabulary
 
 WIDTH = 4
@@ -79,8 +80,10 @@ def trained(variant: Variant, folder: Path, seed: int, norm: float = 1.0) -> Row
     iterations = settings.schedule.iterations
     row.checkpoint.parent.mkdir(parents=True, exist_ok=True)
     DetectorCheckpoint(model, ROWS, DETECTION, config, iterations, made_from).save(row.checkpoint)
-    record = {"iteration": iterations, "images_per_second": 10, "losses": {"loss_classifier": 0.5}}
+    record = {"iteration": iterations, "losses": {"loss_classifier": 0.5}}
     (row.checkpoint.parent / LOG).write_text(json.dumps(record))
+    timing = {"iteration": iterations, "seconds": 8}
+    (row.checkpoint.parent / TIMINGS).write_text(json.dumps(timing))
     write_json(row.checkpoint.parent / TRAINING, asdict(TrainingRecord(TRAINING_REVISION, TRAINER)))
     return row
 
@@ -127,7 +130,7 @@ def test_norms_of_a_study_come_to_table_details_and_picture(tmp_path: Path) -> N
     assert details["changes"] == {"head.method": "wtn+", "head.norm": "batch"}
     assert [seed["mean_seen"] for seed in details["seeds"]] == [1, 3]
     assert details["seeds"][1]["seed"] == 1
-    assert details["seeds"][1]["seconds"] == 8  # 40 iterations of 2 images, 10 images a second
+    assert details["seeds"][1]["seconds"] == 8
     assert details["seeds"][1]["machine"] == TRAINER
     assert found.failed == ()
 
@@ -197,7 +200,7 @@ def test_seconds_are_not_told_of_another_machine(tmp_path: Path) -> None:
 def test_a_row_whose_log_is_lost_has_its_figures(study: str, tmp_path: Path) -> None:
     """They come from the checkpoint; only the time is not known."""
     groups = [[trained(v, tmp_path, s) for s in (0, 1)] for v in STUDIES[study].variants[:2]]
-    (groups[1][1].checkpoint.parent / LOG).unlink()
+    (groups[1][1].checkpoint.parent / TIMINGS).unlink()
 
     found = found_and_drawn(study, groups, tmp_path)
 

@@ -214,13 +214,13 @@ def test_a_result_that_is_broken_is_measured_again(copy: Path) -> None:
     assert json.loads(file.read_text())["metrics"] == whole["metrics"]
 
 
-def test_a_training_whose_log_is_cut_is_measured(copy: Path) -> None:
+def test_a_training_whose_logs_are_cut_is_measured(copy: Path) -> None:
     """Its checkpoint is whole, so nothing is trained again; time and loss are not known."""
     folder = copy / "shapes/seed-0/zsd-words"
     whole = json.loads((folder / "result.json").read_text())
     (folder / "result.json").unlink()
-    log = folder / "metrics.jsonl"
-    log.write_text("".join(log.read_text().splitlines(keepends=True)[:-1]))
+    for log in (folder / "metrics.jsonl", folder / "timings.jsonl"):
+        log.write_text("".join(log.read_text().splitlines(keepends=True)[:-1]))
     trained = stamps(copy, "checkpoint.safetensors")
 
     report = study(copy, methods=["zsd-words"])

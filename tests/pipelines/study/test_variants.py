@@ -119,6 +119,7 @@ EXPECTED: dict[str, Rows] = {
         "ae-wtn-l2": {"reconstruction": "l2"},
         "ae-wtn-seen": {"reconstructed": "seen"},
         "ae-wtn-drawn-50": {"reconstructed_count": 50},
+        "ae-wtn-drawn-256": {"reconstructed_count": 256},
         "ae-wtn-class-bias": {"bias": "per-class"},
         "ae-wtn-slope-0.1": {"negative_slope": 0.1},
         "ae-wtn-gamma-one": FROM_ONE,

@@ -30,56 +30,57 @@ TREE: dict[str, Any] = {
     "schedule": {"batch_size": 4, "warmup_iterations": 0},
 }
 
-Settle = Callable[..., TrainSettings]
+
+def resolve(method: str = "ae-wtn", **changes: dict[str, Any]) -> TrainSettings:
+    """Return settings; ``changes`` are sections by name, each with what it changes."""
+    tree = {name: dict(section) if isinstance(section, dict) else section
+            for name, section in TREE.items()}  # fmt: skip
+    tree["head"] = {"method": method, "groups": 8} if "wtn" in method else {"method": method}
+    for name, values in changes.items():
+        tree[name] = {**tree.get(name, {}), **values}
+    return validate_settings(tree)
+
+
+def small_detector(settings: TrainSettings) -> GeneralizedRCNN:
+    """Return the detector of some settings, always the same, in training mode."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        source = ClassRowSource(
+            torch.randn(7, 6), torch.arange(2), torch.arange(2), torch.tensor([2])
+        )
+        head = build_head(settings.head, source, settings.detector.roi_width)
+        tables = label_tables(Vocabulary(IDS, IDS), ClassHierarchy.flat())
+        return build_detector(settings.backbone, settings.detector, head, tables).train()
+
+
+def draw_batch(iteration: int) -> tuple[list[Tensor], list[Target]]:
+    """Return the four images of an iteration, with one to three boxes each."""
+    generator = torch.Generator().manual_seed(iteration)
+    images = list(torch.rand(4, 3, 64, 64, generator=generator))
+    corners = 40 * torch.rand(4, 3, 2, generator=generator)
+    sides = 8 + 14 * torch.rand(4, 3, 2, generator=generator)
+    labels = torch.randint(1, 4, (4, 3), generator=generator)
+    counts = torch.randint(1, 4, (4,), generator=generator).tolist()
+    boxes = torch.cat([corners, corners + sides], dim=2)
+    return images, [
+        {"boxes": boxes[place, :count], "labels": labels[place, :count]}
+        for place, count in enumerate(counts)
+    ]
 
 
 @pytest.fixture
-def settle() -> Settle:
-    """Return a function that resolves settings: sections by name, each a dict of changes."""
-
-    def resolve(method: str = "ae-wtn", **changes: dict[str, Any]) -> TrainSettings:
-        tree = {name: dict(value) if isinstance(value, dict) else value
-                for name, value in TREE.items()}  # fmt: skip
-        tree["head"] = {"method": method, "groups": 8} if "wtn" in method else {"method": method}
-        for section, values in changes.items():
-            tree[section] = {**tree.get(section, {}), **values}
-        return validate_settings(tree)
-
+def settle() -> Callable[..., TrainSettings]:
+    """Return :func:`resolve`."""
     return resolve
 
 
 @pytest.fixture
 def build() -> Callable[[TrainSettings], GeneralizedRCNN]:
-    """Return a function that builds the detector of some settings, always the same, to train."""
-
-    def detector(settings: TrainSettings) -> GeneralizedRCNN:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            source = ClassRowSource(
-                torch.randn(7, 6), torch.arange(2), torch.arange(2), torch.tensor([2])
-            )
-            head = build_head(settings.head, source, settings.detector.roi_width)
-            tables = label_tables(Vocabulary(IDS, IDS), ClassHierarchy.flat())
-            return build_detector(settings.backbone, settings.detector, head, tables).train()
-
-    return detector
+    """Return :func:`small_detector`."""
+    return small_detector
 
 
 @pytest.fixture
 def batch() -> Callable[[int], tuple[list[Tensor], list[Target]]]:
-    """Return a function that draws the four images of an iteration, one to three boxes in each."""
-
-    def draw(iteration: int) -> tuple[list[Tensor], list[Target]]:
-        generator = torch.Generator().manual_seed(iteration)
-        images = list(torch.rand(4, 3, 64, 64, generator=generator))
-        corners = 40 * torch.rand(4, 3, 2, generator=generator)
-        sides = 8 + 14 * torch.rand(4, 3, 2, generator=generator)
-        labels = torch.randint(1, 4, (4, 3), generator=generator)
-        counts = torch.randint(1, 4, (4,), generator=generator).tolist()
-        boxes = torch.cat([corners, corners + sides], dim=2)
-        return images, [
-            {"boxes": boxes[place, :count], "labels": labels[place, :count]}
-            for place, count in enumerate(counts)
-        ]
-
-    return draw
+    """Return :func:`draw_batch`."""
+    return draw_batch

@@ -132,6 +132,42 @@ def test_the_sampler_decides_the_order(
     assert batches(settings) == list(expected)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_sequential_batches_are_those_of_the_images_one_by_one(
+    settings_tree: Tree, world: SimpleNamespace, workers: int
+) -> None:
+    """Images that are read together, by whichever process, arrive with their own boxes."""
+    tree = settings_tree | {"schedule": settings_tree["schedule"] | {"iterations": 6}}
+    settings = settings_of(
+        tree, sampler="sequential", images=str(world.images_zip), workers=workers
+    )
+    inputs = load_inputs(settings)
+    loader = training_loader(inputs, settings)
+
+    found, wanted = list(loader), list(loader.batch_sampler)
+
+    assert any(sample.together for batch in wanted for sample in batch)
+    assert sorted(image_id for batch in found[:3] for image_id in batch.image_ids) == [
+        f"img{number}" for number in range(6)
+    ]
+    for batch, samples in zip(found, wanted, strict=True):
+        alone = [inputs.dataset[Sample(sample.row, sample.flip)] for sample in samples]
+        assert batch.image_ids == [example.image_id for example in alone]
+        for number, example in enumerate(alone):
+            assert batch.images[number].equal(example.image)
+            assert batch.targets[number]["boxes"].equal(example.target["boxes"])
+
+
+def test_workers_that_would_read_the_same_are_refused(settings_tree: Tree) -> None:
+    """Five workers would each read everything; the message says which numbers are fine."""
+    settings = settings_of(settings_tree, sampler="sequential", workers=5)
+
+    with pytest.raises(
+        ConfigError, match=r"5 workers cannot share .*\n.*1, 2, 3, 4, 6, 8, 12 or 24"
+    ):
+        training_loader(load_inputs(settings), settings)
+
+
 def test_shapes_are_read_from_the_images(
     settings_tree: Tree, world: SimpleNamespace, tmp_path: Path
 ) -> None:
