@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.benchmarks.drawn_photos import write_photos
-from pipelines.benchmarks.machine import available_cpus
 from pipelines.data.annotations import BoxTable, Source
 from pipelines.data.detection import DetectionDataset
 from pipelines.data.image_order import uniform_order
 from pipelines.data.images import ImageStore, open_images
 from pipelines.data.loader import TrainingLoader
 from pipelines.data.samplers import TrainingSampler
+from pipelines.environment.hardware import available_cpus
 from pipelines.vocabulary import Vocabulary
 
 APPETITES = (10.0, 50.0, 100.0)  # images/s, where nobody says what the GPU takes
