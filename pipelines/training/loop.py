@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -142,8 +143,11 @@ class TrainingLoop:
 
     def _name_skipped(self, images: Sequence[SkippedImage]) -> None:
         """Count looks at images that do not decode, and name each of these once."""
-        self._progress.skipped_images += self._team.total(len(images))
-        for image in images:
+        total = self._team.total(len(images))
+        if total == 0:
+            return
+        self._progress.skipped_images += total
+        for image in chain.from_iterable(self._team.gather_objects(list(images))):
             if image.image_id not in self._named:
                 self._named.add(image.image_id)
                 self._on_skipped(image)
