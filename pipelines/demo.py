@@ -24,6 +24,8 @@ from pipelines.study.runs import EVALUATION_BATCH, HEAD
 from pipelines.study.shapes import ITERATIONS, ShapesSource, make_shapes_world
 from pipelines.study.worlds import Progress
 from pipelines.train import train_detector
+from pipelines.training.observer import Observer
+from pipelines.training.records import StepRecord, Timing
 from pipelines.training.run_folder import CHECKPOINT
 
 METHODS = {
@@ -108,6 +110,17 @@ def run_demo(
     return DemoReport(tuple(results), seconds, picture, classes, sizes.num_seen, seed)
 
 
+@dataclass(frozen=True)
+class _Follower(Observer):
+    """Tells how far the training of one method is."""
+
+    title: str
+    on_progress: Progress
+
+    def recorded(self, record: StepRecord, timing: Timing) -> None:
+        self.on_progress(f"train {self.title}", record.iteration, record.iterations)
+
+
 def _train_and_score(
     settings: TrainSettings, run: Path, world: ShapesWorld, title: str, on_progress: Progress
 ) -> dict[str, float]:
@@ -115,7 +128,7 @@ def _train_and_score(
     report = train_detector(
         settings,
         run,
-        lambda record, timing: on_progress(f"train {title}", record.iteration, record.iterations),
+        [_Follower(title, on_progress)],
         overwrite=True,
     )
     head = run / HEAD

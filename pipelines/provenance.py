@@ -20,7 +20,7 @@ def parent(role: str, path: Path, provenance: Provenance | None = None) -> Prove
 
 def provenance_of(*parents: Provenance, **facts: object) -> Provenance:
     """Return the record of an artifact made by this version from ``parents``."""
-    return {"tool": f"wtn-cli {_tool_version()}", "parents": list(parents), **facts}
+    return {"tool": f"wtn-cli {tool_version()}", "parents": list(parents), **facts}
 
 
 def sha256(path: Path) -> str:
@@ -41,7 +41,8 @@ def tensors_sha256(tensors: "Mapping[str, Tensor]") -> str:
     return digest.hexdigest()
 
 
-def _tool_version() -> str:
+def tool_version() -> str:
+    """Return the version of this program."""
     try:
         return version("wtn-cli")
     except PackageNotFoundError:  # run from a source tree that was never installed

@@ -24,6 +24,7 @@ from wtn_cli import (
     check_data,
     console,
     demo,
+    doctor,
     evaluate,
     export,
     export_head,
@@ -32,6 +33,7 @@ from wtn_cli import (
     predict,
     prepare,
     processes,
+    runs,
     similarity,
     study,
     train,
@@ -68,6 +70,8 @@ for _command in (
 ):
     app.command(rich_help_panel="The path of your data")(_command)
 app.command(rich_help_panel="Look closer")(inspect.inspect)
+app.command(rich_help_panel="Look closer")(doctor.doctor)
+app.add_typer(runs.app, name="runs", rich_help_panel="Look closer")
 app.command(rich_help_panel="Look closer")(study.study)
 app.add_typer(benchmark.app, name="benchmark", rich_help_panel="Look closer")
 

@@ -73,7 +73,7 @@ def _numbers(text: str) -> list[int]:
 
 def _refuse_unplotted(plot: Path, image: Path | None) -> None:
     """Refuse a plot that cannot be drawn before anything is measured."""
-    from pipelines.metrics.plots import require_matplotlib
+    from pipelines.figures import require_matplotlib
     from pipelines.storage import refuse_to_replace, refuse_unwritable
 
     require_matplotlib()

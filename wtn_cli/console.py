@@ -4,13 +4,14 @@ import json
 import math
 import sys
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from rich.columns import Columns
 from rich.console import Console, JustifyMethod, RenderableType
 from rich.progress import (
     BarColumn,
@@ -102,13 +103,28 @@ def show_facts(title: str, facts: Mapping[str, object]) -> None:
 
 
 def show_table(
-    columns: Iterable[str], rows: Iterable[Iterable[str]], *, text: Collection[int] = (0,)
+    columns: Iterable[str],
+    rows: Iterable[Iterable[str]],
+    *,
+    text: Collection[int] = (0,),
+    folded: Collection[int] | None = None,
 ) -> None:
-    """Print a table; the columns at the places in ``text`` are text, the others are numbers."""
+    """Print a table.
+
+    Args:
+        columns: Their titles.
+        rows: Of cells.
+        text: Places of the columns that hold text; the others hold numbers.
+        folded: Places of the columns that give way where the terminal is narrow, of a table with
+            so many columns that it does without lines between them; None lets all give way.
+    """
     table = Table(header_style="bold")
+    if folded is not None:
+        table.box, table.padding, table.pad_edge = None, (0, 2, 0, 0), False
     for position, column in enumerate(columns):
         justify: JustifyMethod = "left" if position in text else "right"
-        table.add_column(column, justify=justify, overflow="fold")
+        whole = folded is not None and position not in folded
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     out().print(table)
@@ -117,6 +133,16 @@ def show_table(
 def percent(fraction: float) -> str:
     """Return ``0.1234`` as ``12.34``, and NaN as a dash."""
     return "-" if math.isnan(fraction) else f"{100 * fraction:.2f}"
+
+
+def duration(seconds: float) -> str:
+    """Return ``90061`` seconds as ``1d 1:01:01``."""
+    return str(timedelta(seconds=round(seconds))).replace(" days, ", "d ").replace(" day, ", "d ")
+
+
+def gigabytes(count: float) -> str:
+    """Return ``2100000000`` bytes as ``2.1 GB``."""
+    return f"{count / 1e9:.1f} GB"
 
 
 class ProgressLine:
@@ -132,32 +158,34 @@ class ProgressLine:
         self._started = time.monotonic()
         self._task: TaskID | None = None
         if progress is not None:
-            self._task = progress.add_task(label, total=None, detail="", eta="-")
+            self._task = progress.add_task(label, total=None, detail=(), eta="-")
 
     def update(
         self,
         done: int,
         total: int,
-        detail: str = "",
+        detail: str | Sequence[str] = "",
         *,
         seconds_left: float | None = None,
         every: bool = False,
     ) -> None:
         """Show how far it is; with ``every``, each call becomes a plain line.
 
+        A detail in several parts is broken only between them where the terminal is narrow.
         Without ``seconds_left`` the time left is judged by the time taken so far.
         """
         elapsed = time.monotonic() - self._started
         if seconds_left is None and done and (elapsed > 1 or done == total):
             seconds_left = elapsed / max(done, 1) * (total - done)
-        eta = "-" if seconds_left is None else str(timedelta(seconds=round(seconds_left)))
+        parts = [detail] if isinstance(detail, str) else detail
+        eta = "-" if seconds_left is None else duration(seconds_left)
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=done, total=total, detail=detail, eta=eta)
+            self._progress.update(self._task, completed=done, total=total, detail=parts, eta=eta)
             return
         twentieth = 20 * done // max(total, 1)
         if every or twentieth != self._said:
             self._said = twentieth
-            note(f"{self._label} {done}/{total} eta {eta} {detail}".rstrip())
+            note(f"{self._label} {done}/{total} eta {eta} {' '.join(parts)}".rstrip())
 
     def phase(self, name: str, done: int, total: int) -> None:
         """Show how far a part of the work is; the parts follow each other.
@@ -180,7 +208,7 @@ class _BarAboveDetail(Progress):
     def get_renderables(self) -> Iterator[RenderableType]:
         yield self.make_tasks_table(self.tasks)
         for task in self.tasks:
-            yield Text(task.fields["detail"])
+            yield Columns(map(Text, task.fields["detail"]), padding=(0, 2))
 
 
 @contextmanager

@@ -51,7 +51,7 @@ def refuse_outputs(
 def refuse_unplotted(plots: Path | None, plot_class: Sequence[str] | None) -> None:
     """Refuse plots that cannot be drawn before anything is detected."""
     if plots is not None:
-        from pipelines.metrics.plots import require_matplotlib
+        from pipelines.figures import require_matplotlib
 
         require_matplotlib()
     elif plot_class:

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.errors import ConfigError
-from wtn_cli import console, processes
+from wtn_cli import console, dry_runs, processes
 from wtn_cli.options import AsJson
 
 if TYPE_CHECKING:
     from pipelines.train import TrainReport
     from pipelines.training.checkpoints import Saved
-    from pipelines.training.records import StepRecord, Timing
     from pipelines.training.resuming import Start
 
 Classifier = Annotated[Path | None, typer.Option(help="Made by: wtn extract-weights")]
@@ -58,6 +57,13 @@ BoxPolicy = Annotated[str | None, typer.Option(help="Bad boxes: error (default),
 BadImages = Annotated[
     str | None, typer.Option(help="Images that do not decode: error (default) or skip.")
 ]
+Precision = Annotated[
+    str | None,
+    typer.Option(help="Of convolutions: float32 (default), bfloat16 or float16."),
+]
+Accumulation = Annotated[
+    int | None, typer.Option(help="Passes that a batch is cut into, to save memory (1).")
+]
 Seed = Annotated[int | None, typer.Option(help="Of everything random (0).")]
 Device = Annotated[str | None, typer.Option(help="auto (default), cpu, cuda, cuda:1.")]
 ScaleSchedule = Annotated[
@@ -68,6 +74,10 @@ ScaleSchedule = Annotated[
         help="Fit a schedule for batches of 8 images to the batch size: SGD's rate times B/8, "
         "iterations and steps divided by it.",
     ),
+]
+TensorBoard = Annotated[
+    bool,
+    typer.Option("--tensorboard", metavar="", help="Also write for it, into the run folder."),
 ]
 ShowConfig = Annotated[
     bool,
@@ -86,6 +96,14 @@ MaxHours = Annotated[
 SkipNonfinite = Annotated[
     int | None,
     typer.Option(help="Steps whose loss is not finite to leave out before the run ends (0)."),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        metavar="",
+        help="Take a few steps to tell time, memory and disk; write nothing.",
+    ),
 ]
 Force = Annotated[
     bool, typer.Option("--force", metavar="", help="Replace the run that is in the folder.")
@@ -109,13 +127,17 @@ def train(
     policy: BoxPolicy = None,
     bad_images: BadImages = None,
     sampler: Sampler = None,
+    precision: Precision = None,
+    accumulation: Accumulation = None,
     seed: Seed = None,
     device: Device = None,
     resume: Resume = None,
     max_hours: MaxHours = None,
     skip_nonfinite: SkipNonfinite = None,
     scale_schedule: ScaleSchedule = False,
+    tensorboard: TensorBoard = False,
     show_config: ShowConfig = False,
+    dry_run: DryRun = False,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -129,6 +151,7 @@ def train(
     from pipelines.config import load_settings, show_settings
     from pipelines.train import train_detector  # imports torch, so only when it runs
     from pipelines.training.resuming import find_start, is_finished
+    from wtn_cli.training_progress import observers
 
     flags = {
         "classifier": classifier,
@@ -144,13 +167,15 @@ def train(
         "backbone.weights": backbone_weights,
         "schedule.iterations": iterations,
         "schedule.batch_size": batch_size,
+        "engine.precision": precision,
+        "engine.accumulation": accumulation,
         "seed": seed,
         "device": device,
         "limits.max_hours": max_hours,
         "limits.skip_nonfinite": skip_nonfinite,
     }
     if show_config:
-        console.say(show_settings(config, assign or (), flags))
+        console.say(show_settings(config, assign or (), flags, scaled=scale_schedule))
         return
     if force and resume:
         raise ConfigError("--resume goes on with a run, --force replaces it", mend="Give one.")
@@ -158,19 +183,20 @@ def train(
     start = find_start(resume, output)
     for passed_over in start.notes:
         console.note(f"Passed over: {passed_over}")
-    settings = load_settings(config or start.settings, assign or (), flags)
-    if scale_schedule:
-        settings = settings.scaled_to_batch()
+    stored = None if scale_schedule else start.settings  # which are scaled already
+    settings = load_settings(config or stored, assign or (), flags, scaled=scale_schedule)
     if start.saved is not None and is_finished(start.saved, settings):
         _show_finished(start, start.saved, as_json=as_json)
+        return
+    if dry_run:
+        dry_runs.show(settings, start, team, overwrite=force, as_json=as_json)
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop saves as Ctrl-C
     with console.progress("train") as bar:
         report = train_detector(
             settings,
             start.folder,
-            lambda record, timing: show_step(bar, record, timing),
-            on_skipped=lambda image: console.note(f"Skipped: {image.why}"),
+            observers(bar, settings, tensorboard=tensorboard),
             overwrite=force,
             saved=start.saved,
             team=team,
@@ -179,19 +205,6 @@ def train(
         console.emit_json(report)
     else:
         _show(report)
-
-
-def show_step(bar: console.ProgressLine, record: "StepRecord", timing: "Timing") -> None:
-    """Show a training record: every loss, the rates, the speed and the time left."""
-    losses = " ".join(f"{n.removeprefix('loss_')} {v:.4f}" for n, v in record.losses.items())
-    rates = " ".join(f"{name} {rate:.2e}" for name, rate in record.learning_rates.items())
-    bar.update(
-        record.iteration,
-        record.iterations,
-        f"{losses} {rates} {timing.images_per_second:.1f} images/s",
-        seconds_left=timing.seconds_left,
-        every=True,
-    )
 
 
 def _show(report: "TrainReport") -> None:

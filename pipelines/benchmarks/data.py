@@ -12,10 +12,10 @@ from pipelines.benchmarks.csv_libraries import CsvTiming, compare_csv_libraries
 from pipelines.benchmarks.data_steps import Iteration
 from pipelines.benchmarks.feeding import Feeding, benchmark_feeding
 from pipelines.benchmarks.fresh_process import measure
-from pipelines.benchmarks.machine import available_cpus
 from pipelines.data.class_files import read_vocabulary
 from pipelines.data.index import open_index
 from pipelines.data.synthetic import write_synthetic_boxes
+from pipelines.environment.hardware import available_cpus
 from pipelines.storage import atomic_path
 
 ROWS = 12_200_000  # of the challenge's training boxes of 2018

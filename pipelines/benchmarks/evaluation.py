@@ -14,7 +14,6 @@ import torch
 
 from pipelines.benchmarks.evaluation_files import EvaluationFiles
 from pipelines.benchmarks.fresh_process import measure
-from pipelines.benchmarks.machine import available_cpus
 from pipelines.benchmarks.official_comparison import Comparison, compare, evaluate_files
 from pipelines.benchmarks.official_evaluators import run_release, run_tensorflow_challenge
 from pipelines.benchmarks.official_result import OfficialResult
@@ -23,6 +22,7 @@ from pipelines.config import Metric
 from pipelines.data.annotations import BoxTable
 from pipelines.data.open_images import read_boxes
 from pipelines.data.synthetic import write_synthetic_boxes
+from pipelines.environment.hardware import available_cpus
 
 SIZES = (0.25, 0.5, 1.0)  # shares of the images
 _BOXES_PER_IMAGE = 1.6  # of the VG-200 annotations of the AE-WTN release

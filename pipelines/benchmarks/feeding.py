@@ -16,13 +16,13 @@ import numpy as np
 
 from pipelines.benchmarks.boxed_images import dataset_of
 from pipelines.benchmarks.drawn_photos import write_photos
-from pipelines.benchmarks.machine import available_cpus
 from pipelines.benchmarks.slow_storage import StorageCost, compare_samplers
 from pipelines.data.detection import DetectionDataset
 from pipelines.data.image_order import uniform_order
 from pipelines.data.images import open_images
 from pipelines.data.loader import TrainingLoader
 from pipelines.data.samplers import TrainingSampler
+from pipelines.environment.hardware import available_cpus
 
 APPETITES = (10.0, 50.0, 100.0)  # images/s, where nobody says what the GPU takes
 _BATCH_SIZE = 8  # of the paper

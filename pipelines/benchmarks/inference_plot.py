@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.benchmarks.inference_result import InferenceBenchmark
-from pipelines.metrics.plots import figure_file
+from pipelines.figures import figure_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

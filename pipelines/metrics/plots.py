@@ -2,8 +2,7 @@
 
 Shapes: K classes, n detections.
 
-Needs matplotlib, the extra ``plots``. Figures are drawn without its global state, so
-nothing is left open and no display is needed.
+Needs matplotlib, the extra ``plots``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ import numpy as np
 
 from pipelines.data.tables import FloatArray
 from pipelines.drawing import COLOURS
-from pipelines.errors import ConfigError
+from pipelines.figures import figure_file
 from pipelines.metrics.average_precision import (
     PrecisionRecall,
     average_precision,
@@ -23,24 +22,9 @@ from pipelines.metrics.average_precision import (
 )
 from pipelines.metrics.report import EvaluateReport
 from pipelines.metrics.score_counts import EDGES, ScoreCounts
-from pipelines.storage import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-_SIZE = (7.0, 4.5)  # inches
-_DPI = 150
-
-
-def require_matplotlib() -> None:
-    """Raise ConfigError if the extra is not installed."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise ConfigError(
-            "plots need matplotlib", mend="Install it: pip install matplotlib"
-        ) from error
 
 
 def plot_paths(folder: Path) -> list[Path]:
@@ -139,21 +123,6 @@ def plot_scores(counts: ScoreCounts, path: Path) -> None:
             axes.stairs(count, EDGES, color=colour, label=f"{name} ({count.sum()})")
         axes.set(yscale="log", xlabel="score", ylabel="detections", xlim=(0, 1))
         axes.legend(fontsize="small")
-
-
-@contextmanager
-def figure_file(
-    path: Path, size: tuple[float, float] = _SIZE, heading: str = ""
-) -> "Iterator[Figure]":
-    """Yield a figure of a width and a height in inches, which becomes a PNG file at the end."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, dpi=_DPI, layout="constrained")
-    if heading:
-        figure.suptitle(heading, fontsize="medium")
-    yield figure
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png")
 
 
 @contextmanager

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from pipelines.benchmarks.machine import available_cpus
 from pipelines.config import TrainSettings
 from pipelines.devices import device_named
+from pipelines.environment.hardware import available_cpus
 from pipelines.models.detection import build_detector
 from pipelines.models.heads import ClassRowSource, build_head
 from pipelines.models.losses import LabelTables

@@ -13,7 +13,7 @@ import numpy as np
 
 from pipelines.data.tables import FloatArray
 from pipelines.drawing import COLOURS
-from pipelines.metrics.plots import figure_file, require_matplotlib
+from pipelines.figures import figure_file, require_matplotlib
 from pipelines.study.activations import ActivationNorms
 from pipelines.study.neighborhoods import NeighborOverlap
 from pipelines.study.paper import FIGURE4_CLASSES, FIGURE4_NEIGHBORS

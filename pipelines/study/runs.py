@@ -31,6 +31,7 @@ from pipelines.study.variant_settings import classifier_of, variant_settings, wr
 from pipelines.study.variants import Variant
 from pipelines.study.worlds import METRICS, NOVEL_AR50, EvaluationSet, Progress, World
 from pipelines.train import train_detector
+from pipelines.training.observer import Observer
 from pipelines.training.records import StepRecord, Timing
 from pipelines.training.run_folder import CHECKPOINT, TIMINGS
 from pipelines.training.run_folder import METRICS as LOG
@@ -169,13 +170,22 @@ def train_row(row: Row, device: str, on_progress: Progress) -> None:
     folder = row.checkpoint.parent
     write_inputs(row.variant, row.world, row.folder)
 
-    def follow(step: StepRecord, timing: Timing) -> None:
-        if step.iteration == 1:
-            record = TrainingRecord(TRAINING_REVISION, describe_machine(device))
-            write_json(folder / TRAINING, asdict(record))
-        on_progress("train", step.iteration, step.iterations)
+    train_detector(row.settings(device), folder, [_Follower(device, on_progress)], overwrite=True)
 
-    train_detector(row.settings(device), folder, follow, overwrite=True)
+
+@dataclass(frozen=True)
+class _Follower(Observer):
+    """Writes the record of a training with its first step, and tells of its progress."""
+
+    device: str
+    on_progress: Progress
+
+    def begun(self, folder: Path, iteration: int) -> None:
+        record = TrainingRecord(TRAINING_REVISION, describe_machine(self.device))
+        write_json(folder / TRAINING, asdict(record))
+
+    def recorded(self, record: StepRecord, timing: Timing) -> None:
+        self.on_progress("train", record.iteration, record.iterations)
 
 
 def refuse_to_lose(row: Row) -> None:

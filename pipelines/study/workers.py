@@ -13,8 +13,8 @@ from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 import torch
 
-from pipelines.benchmarks.machine import available_cpus
 from pipelines.devices import device_named
+from pipelines.environment.hardware import available_cpus
 from pipelines.errors import Interrupted, WTNError
 from pipelines.study.worlds import Progress
 

@@ -3,13 +3,13 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain
 from typing import NamedTuple
 
 import torch
 
 from pipelines.config import TrainSettings
 from pipelines.data.batches import Batch, SkippedImage
+from pipelines.devices import peak_memory_bytes
 from pipelines.distributed import ALONE, Team
 from pipelines.errors import (
     ArtifactError,
@@ -19,17 +19,15 @@ from pipelines.errors import (
     LostWorkerError,
     did_you_mean,
 )
-from pipelines.memory import peak_rss_bytes
 from pipelines.training.nonfinite import nonfinite_error
+from pipelines.training.observer import Observer
 from pipelines.training.progress import Best, Progress
-from pipelines.training.records import StepRecord, Stopwatch, Timing, Window
+from pipelines.training.records import StepRecord, Stopwatch, Window
 from pipelines.training.run_folder import RunFolder
 from pipelines.training.step import StepOutcome
 from pipelines.training.stopping import StopRequest
 from pipelines.training.trainee import Trainee
 
-OnRecord = Callable[[StepRecord, Timing], None]
-OnSkipped = Callable[[SkippedImage], None]
 Evaluate = Callable[[], Mapping[str, float]]
 
 
@@ -56,8 +54,7 @@ class TrainingLoop:
         settings: Of the training.
         device: Where the model is.
         stop: Asked after every step.
-        on_record: Called with each record and its timing.
-        on_skipped: Called with each image that does not decode, once.
+        observers: Hear of everything.
         evaluate: Measures the model as it is, if it is to be.
         team: The processes that share the steps, and save, stop and fail together.
     """
@@ -72,16 +69,15 @@ class TrainingLoop:
         *,
         device: torch.device,
         stop: StopRequest,
-        on_record: OnRecord = lambda record, timing: None,
-        on_skipped: OnSkipped = lambda image: None,
+        observers: Sequence[Observer] = (),
         evaluate: Evaluate | None = None,
         team: Team = ALONE,
     ) -> None:
         self._trainee, self._batches, self._folder = trainee, batches, folder
         self._progress, self._settings, self._device = progress, settings, device
-        self._stop, self._on_record, self._evaluate = stop, on_record, evaluate
-        self._on_skipped, self._named = on_skipped, set[str]()
+        self._stop, self._observers, self._evaluate = stop, observers, evaluate
         self._team, self._watch, self._losses = team, Stopwatch(), dict[str, float]()
+        self._named = set[str]()
         self._begun = self._saved = False
 
     def run(self, deadline: float = math.inf) -> Ending:
@@ -132,6 +128,8 @@ class TrainingLoop:
         if not self._begun:  # not before: a run that fails at once leaves nothing
             self._folder.begin(progress.best)
             self._begun = True
+            for observer in self._observers:
+                observer.begun(self._folder.folder, progress.iteration)
         if outcome.finite:
             progress.window.add(outcome.losses)
         else:
@@ -143,14 +141,15 @@ class TrainingLoop:
 
     def _name_skipped(self, images: Sequence[SkippedImage]) -> None:
         """Count looks at images that do not decode, and name each of these once."""
-        total = self._team.total(len(images))
-        if total == 0:
+        count = self._team.total(len(images))
+        if count == 0:
             return
-        self._progress.skipped_images += total
-        for image in chain.from_iterable(self._team.gather_objects(list(images))):
+        self._progress.skipped_images += count
+        for image in (image for part in self._team.gather_objects(images) for image in part):
             if image.image_id not in self._named:
                 self._named.add(image.image_id)
-                self._on_skipped(image)
+                for observer in self._observers:
+                    observer.skipped(image)
 
     def _leave_out(self, batch: Batch, outcome: StepOutcome) -> None:
         """Count a step that changed nothing; raise RunError if it is one too many."""
@@ -158,7 +157,7 @@ class TrainingLoop:
         if progress.skipped < self._settings.limits.skip_nonfinite:
             progress.skipped += 1
             return
-        batch = Batch.joined(self._team.gather_objects(batch))
+        batch = Batch.joined(self._team.gather_objects(batch.to(torch.device("cpu"))))
         kept = self._folder.keep_for_replay(self._trainee, progress, batch, outcome)
         self._team.barrier()
         raise nonfinite_error(iteration, batch, outcome, kept)
@@ -185,16 +184,19 @@ class TrainingLoop:
             progress.skipped,
             progress.skipped_images,
         )
-        timing = self._watch.read(progress.iteration, iterations, _memory_bytes(self._device))
+        timing = self._watch.read(progress.iteration, iterations, peak_memory_bytes(self._device))
         self._folder.log(record, timing)
         progress.window, self._losses = Window(), record.losses
-        self._on_record(record, timing)
+        for observer in self._observers:
+            observer.recorded(record, timing)
 
     def _evaluate_now(self, evaluate: Evaluate) -> bool:
         """Record an evaluation; tell whether it is the best so far."""
         progress, metric = self._progress, self._settings.checkpoints.keep_best
         figures = evaluate()
         self._folder.log_evaluation(progress.iteration, figures)
+        for observer in self._observers:
+            observer.evaluated(progress.iteration, figures)
         if metric is None:
             return False
         value = _figure(figures, metric)
@@ -230,10 +232,3 @@ def _figure(figures: Mapping[str, float], metric: str) -> float:
 
 def _known(figures: Mapping[str, float]) -> str:
     return f"There are: {', '.join(sorted(figures))}."
-
-
-def _memory_bytes(device: torch.device) -> int:
-    """Return the most memory that was in use so far."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return peak_rss_bytes()

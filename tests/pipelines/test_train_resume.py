@@ -20,7 +20,7 @@ from pipelines.config import validate_settings
 from pipelines.errors import DatasetError, RunError
 from pipelines.train import TrainReport, train_detector
 from pipelines.training.checkpoints import Pair, Saved, newest_whole, read_whole
-from pipelines.training.loop import OnRecord
+from pipelines.training.observer import Observer
 from pipelines.training.records import StepRecord, Timing
 from pipelines.training.resuming import find_start
 
@@ -89,13 +89,13 @@ def test_a_run_that_is_killed_three_times_ends_as_one_that_never_was(
 def trained(
     tree: Tree,
     run: Path,
-    on_record: OnRecord = lambda record, timing: None,
+    observer: Observer | None = None,
     saved: Saved | None = None,
 ) -> TrainReport:
     """Train with a pair every iteration, all of which are kept."""
     changed = {"schedule": {"checkpoint_every": 1}, "checkpoints": {"keep_last": 9}}
     merged = {**tree, **{key: tree.get(key, {}) | value for key, value in changed.items()}}
-    return train_detector(validate_settings(merged), run, on_record, saved=saved)
+    return train_detector(validate_settings(merged), run, [observer or Observer()], saved=saved)
 
 
 @pytest.mark.parametrize(
@@ -103,26 +103,32 @@ def trained(
     [
         {"head": {"groups": 8, "dropout": 0.3, "reconstructed_count": 2}},
         {"head": {"method": "zsd"}},
-        {"backbone": {"name": "resnet18", "frozen_batch_norm": False, "trainable_stages": 5}},
+        {"backbone": {"frozen_batch_norm": False, "trainable_stages": 5}},
+        {"engine": {"channels_last": True}},
+        {"engine": {"precision": "float16", "accumulation": 2}},
         {"schedule": {"log_every": 2, "iterations": 4, "steps": [2], "warmup_iterations": 3}},
         {"data": {"workers": 1}},
     ],
-    ids=["dropout", "zsd", "batch-norm", "schedule", "worker"],
+    ids=["dropout", "zsd", "batch-norm", "layout", "float16", "schedule", "worker"],
 )
 def test_whatever_is_trained_goes_on_exactly(
     change: Tree, settings_tree: Tree, tmp_path: Path
 ) -> None:
-    """From the first iteration on, in another folder, it comes to the same weights and records."""
+    """From the first iteration on, in another folder, it comes to the same state and records."""
     for key, value in change.items():
-        settings_tree[key] = settings_tree[key] | value
-    if change.get("backbone"):
-        del settings_tree["backbone"]["weights"]
+        settings_tree[key] = settings_tree.get(key, {}) | value
     whole, rest = tmp_path / "whole", tmp_path / "rest"
     trained(settings_tree, whole)
 
     trained(settings_tree, rest, saved=read_whole(Pair(whole / "checkpoints", 1)))
 
     assert same_weights(whole, rest)
+    one, other = (newest_whole(run / "checkpoints")[0] for run in (whole, rest))
+    assert one is not None
+    assert other is not None
+    assert one.state.optimizers.keys() == other.state.optimizers.keys()
+    assert all(one.state.optimizers[n].equal(t) for n, t in other.state.optimizers.items())
+    assert (one.state.step, one.state.progress) == (other.state.step, other.state.progress)
     records = [(run / "metrics.jsonl").read_text().splitlines() for run in (whole, rest)]
     assert records[1] == records[0][1:]
 
@@ -141,14 +147,16 @@ def test_a_run_goes_on_in_another_folder(settings_tree: Tree, tmp_path: Path) ->
     assert [json.loads(line)["iteration"] for line in lines] == [1, 2, 3, 4, 5]
 
 
-def at_iteration(number: int, do: Callable[[], object]) -> OnRecord:
-    """Return a listener that does something when an iteration is recorded."""
+class AtIteration(Observer):
+    """Does something when it hears of an iteration."""
 
-    def listen(record: StepRecord, timing: Timing) -> None:
-        if record.iteration == number:
-            do()
+    def __init__(self, number: int, do: Callable[[], object]) -> None:
+        self._number, self._do = number, do
 
-    return listen
+    def recorded(self, record: StepRecord, timing: Timing) -> None:
+        """Do it at its iteration."""
+        if record.iteration == self._number:
+            self._do()
 
 
 def test_a_full_disk_leaves_the_last_pair(settings_tree: Tree, tmp_path: Path) -> None:
@@ -161,7 +169,7 @@ def test_a_full_disk_leaves_the_last_pair(settings_tree: Tree, tmp_path: Path) -
 
     try:
         with pytest.raises(RunError, match=r"cannot be written \(.*File too large") as error:
-            trained(settings_tree, run, on_record=at_iteration(3, fill))
+            trained(settings_tree, run, AtIteration(3, fill))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
@@ -185,7 +193,7 @@ def test_images_that_vanish_leave_a_pair(
     settings_tree["data"]["images"] = str(images)
 
     with pytest.raises(DatasetError, match="holds 1 iterations"):
-        trained(settings_tree, run, on_record=at_iteration(1, lambda: shutil.rmtree(images)))
+        trained(settings_tree, run, AtIteration(1, lambda: shutil.rmtree(images)))
 
     shutil.copytree(world.images, images)
     trained(settings_tree, run, saved=find_start("auto", run).saved)

@@ -16,7 +16,8 @@ Wtn = Callable[..., "subprocess.CompletedProcess[str]"]
 
 COMMANDS = [
     (), ("demo",), ("extract-weights",), ("check-data",), ("train",), ("similarity",),
-    ("export-head",), ("evaluate",), ("predict",), ("inspect",), ("study",), ("prepare",),
+    ("export-head",), ("evaluate",), ("predict",), ("inspect",), ("doctor",), ("study",),
+    ("runs",), ("runs", "list"), ("runs", "show"), ("runs", "compare"), ("prepare",),
     *(("prepare", name) for name in (
         "open-images", "coco", "voc", "visual-genome", "oi-500", "oi-57", "vg-200")),
     ("benchmark",), ("benchmark", "export"), ("benchmark", "data"), ("benchmark", "evaluation"),

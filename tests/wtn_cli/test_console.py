@@ -3,22 +3,21 @@
 import io
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from pipelines.errors import DatasetError
-from pipelines.training.records import StepRecord, Timing
 from wtn_cli import console
-from wtn_cli.train import show_step
 
-LOSSES = {
-    "loss_classifier": 1.5, "loss_box_reg": 0.25, "loss_reconstruction": 4.5,
-    "loss_objectness": 0.125, "loss_rpn_box_reg": 0.0625, "loss": 6.4375,
-}  # fmt: skip
-RECORD = StepRecord(20, 400, LOSSES, {"lr": 0.01, "lr_transfer": 0.001})
-TIMING = Timing(20, 3.2, 12.5, 0.25, 2**30, seconds_left=3725.4)
+
+@dataclass(frozen=True)
+class Found:
+    """Anything with a number."""
+
+    score: float
 
 
 def terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> io.StringIO:
@@ -31,37 +30,18 @@ def terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> io.StringIO:
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
-def test_a_terminal_shows_every_loss_and_the_time_left(
-    monkeypatch: pytest.MonkeyPatch, width: int
-) -> None:
-    """However narrow the terminal, no loss, rate or time is cut, and no line is too long."""
+def test_the_parts_of_a_detail_stay_whole(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    """However narrow the terminal, a name is never parted from its number, nor is one cut."""
     shown = terminal(monkeypatch, width)
+    parts = [f"part-{number} {number:.4f}" for number in range(12)]
 
-    with console.progress("train") as bar:
-        show_step(bar, RECORD, TIMING)
+    with console.progress("work") as bar:
+        bar.update(120_000, 180_000, parts, seconds_left=3 * 86400 + 3725.4)
 
     text = shown.getvalue()
     assert "…" not in text
-    assert "20/400" in text
-    assert "eta 1:02:05" in text
-    words = " ".join(text.split())
-    for name, value in LOSSES.items():
-        assert f"{name.removeprefix('loss_')} {value:.4f}" in words
-    assert "lr_transfer 1.00e-03 12.5 images/s" in words
-
-
-def test_a_pipe_gets_one_plain_line_a_record(capsys: pytest.CaptureFixture[str]) -> None:
-    """Where there is no terminal, a record is one line on stderr without control codes."""
-    with console.progress("train") as bar:
-        show_step(bar, RECORD, TIMING)
-
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err == (
-        "train 20/400 eta 1:02:05 classifier 1.5000 box_reg 0.2500 reconstruction 4.5000 "
-        "objectness 0.1250 rpn_box_reg 0.0625 loss 6.4375 lr 1.00e-02 lr_transfer 1.00e-03 "
-        "12.5 images/s\n"
-    )
+    assert "eta 3d 1:02:05" in text
+    assert [part for part in parts if part not in text] == []
 
 
 def test_a_pipe_is_not_flooded(capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,14 +70,14 @@ def test_a_part_of_one_step_is_one_line(capsys: pytest.CaptureFixture[str]) -> N
 def test_json_has_null_for_what_json_cannot_say(capsys: pytest.CaptureFixture[str]) -> None:
     """NaN and infinity become null, dataclasses objects, and paths strings."""
     console.emit_json(
-        {"AP50": float("nan"), "x": (float("inf"), 0.5), "at": Path("a/b"), 7: RECORD}
+        {"AP50": float("nan"), "x": (float("inf"), 0.5), "at": Path("a/b"), 7: Found(0.25)}
     )
 
     shown = json.loads(capsys.readouterr().out, parse_constant=lambda text: pytest.fail(text))
     assert shown["AP50"] is None
     assert shown["x"] == [None, 0.5]
     assert shown["at"] == "a/b"
-    assert shown["7"]["losses"] == LOSSES
+    assert shown["7"] == {"score": 0.25}
 
 
 def test_brackets_in_a_message_are_not_markup(capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,3 +114,19 @@ def test_lines_go_through_the_bar_on_the_same_terminal(monkeypatch: pytest.Monke
 
     assert stdout.getvalue() == ""  # the bar prints it, and knows where
     assert "frame1.jpg: 1 object\n" in shown.getvalue()
+
+
+def test_a_muted_process_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """Under torchrun one process speaks: no lines, no JSON, no tables and no progress of others."""
+    console.mute()
+    try:
+        console.say("line")
+        console.note("note")
+        console.emit_json({"a": 1})
+        console.show_facts("title", {"a": 1})
+        with console.progress("train") as bar:
+            bar.update(1, 2)
+    finally:
+        console.unmute()
+
+    assert capsys.readouterr() == ("", "")

@@ -273,7 +273,8 @@ def test_a_scheduler_that_ends_the_run_finds_it_saved(
     """SIGTERM ends the run after the step, with exit code 130 and the command that goes on."""
     run = tmp_path / "run"
     monkeypatch.setattr(
-        "wtn_cli.train.show_step", lambda bar, record, timing: signal.raise_signal(signal.SIGTERM)
+        "wtn_cli.training_progress.TrainingProgress.recorded",
+        lambda self, record, timing: signal.raise_signal(signal.SIGTERM),
     )
 
     ended = wtn("train", "--config", settings_toml, "-o", run)

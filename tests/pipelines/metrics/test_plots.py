@@ -1,19 +1,15 @@
 """Tests for pipelines.metrics.plots."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
-from pipelines.errors import ConfigError
 from pipelines.metrics.average_precision import precision_recall
 from pipelines.metrics.plots import (
     plot_average_precision_by_frequency,
     plot_precision_recall,
     plot_scores,
-    require_matplotlib,
 )
 from pipelines.metrics.score_counts import ScoreCounts
 
@@ -77,11 +73,3 @@ def test_scores_may_be_missing(tmp_path: Path) -> None:
     plot_scores(counts, tmp_path / "scores.png")
 
     assert (214, 39, 40) in _colours(tmp_path / "scores.png")
-
-
-def test_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without matplotlib the message tells how to get it."""
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-
-    with pytest.raises(ConfigError, match="pip install matplotlib"):
-        require_matplotlib()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.benchmarks.machine import available_cpus
+from pipelines.environment.hardware import available_cpus
 from pipelines.errors import DatasetError, Interrupted
 from pipelines.study import workers
 from pipelines.study.workers import Outcome, Slot, in_words, run_tasks, share_out

@@ -1,0 +1,44 @@
+"""What makes a run folder complete: where it ran, its pictures, and its model card."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from pipelines.environment.report import describe_environment, read_environment
+from pipelines.errors import ConfigError
+from pipelines.figures import require_matplotlib
+from pipelines.training.model_card import write_model_card
+from pipelines.training.observer import Observer
+from pipelines.training.plots import draw_history
+from pipelines.training.run_reading import read_run
+
+
+class FolderCompletion(Observer):
+    """Writes ``environment.json`` when a run begins, pictures and ``model-card.md`` when it ends.
+
+    Args:
+        boxes: The boxes that it trains on, whose git state is recorded.
+        on_note: Called with what a user should know: why there is no picture or no card.
+    """
+
+    def __init__(self, boxes: Path, on_note: Callable[[str], None]) -> None:
+        self._boxes, self._on_note = boxes, on_note
+
+    def begun(self, folder: Path, iteration: int) -> None:
+        """Record the machine; of a run that goes on, the one that it goes on with."""
+        describe_environment(folder, {"boxes": self._boxes}).save(folder)
+
+    def ended(self, folder: Path) -> None:
+        """Draw the pictures, if matplotlib is there, and write the card.
+
+        The training is done and saved: what fails here is told, and ends nothing.
+        """
+        try:
+            run = read_run(folder)
+            try:
+                require_matplotlib()
+                draw_history(run.history, folder)
+            except ConfigError as error:
+                self._on_note(f"No pictures of the run: {error.what}. {error.mend}")
+            write_model_card(run, read_environment(folder))
+        except OSError as error:
+            self._on_note(f"The model card was not written ({error.strerror or error}).")

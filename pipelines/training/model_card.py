@@ -1,0 +1,151 @@
+"""The ``model-card.md`` of a run folder: what was trained on what, how, and how well."""
+
+import statistics
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipelines.model_card import class_table, front_matter, sources
+from pipelines.storage import atomic_path, vocabulary_from_json
+from pipelines.training.plots import EVALUATION, LEARNING_RATES, LOSSES
+from pipelines.training.run_folder import CHECKPOINT
+from pipelines.training.run_reading import Run
+from pipelines.vocabulary import ClassPartition, Vocabulary
+
+FILE = "model-card.md"
+
+_PICTURES = (LOSSES, LEARNING_RATES, EVALUATION)
+_FILES = frozenset(  # settings that name files: those are listed by name and contents
+    ["classifier", "backbone.weights"]
+    + [f"data.{role}" for role in ("boxes", "images", "classes", "hierarchy")]
+    + [f"evaluation.{role}" for role in ("boxes", "images", "image_labels", "hierarchy")]
+)
+
+
+def write_model_card(run: Run, environment: Mapping[str, Any] | None) -> Path:
+    """Write the card of a run into its folder; return its path.
+
+    Args:
+        run: With a checkpoint.
+        environment: What its ``environment.json`` holds, or None.
+    """
+    path = run.folder / FILE
+    with atomic_path(path) as temporary:
+        temporary.write_text("\n".join(_lines(run, environment)) + "\n")
+    return path
+
+
+def _lines(run: Run, environment: Mapping[str, Any] | None) -> Iterator[str]:
+    head, backbone = run.settings.head, run.settings.backbone
+    vocabulary, groups = _classes(run)
+    yield from front_matter()
+    yield f"# {head.method}, {backbone.name}, {len(vocabulary):,} classes"
+    yield from (
+        "",
+        "A Faster R-CNN that was trained together with the rule that turns rows of a classifier's "
+        f"last layer into rows of its own (`{head.method}`), so that it detects classes without "
+        "boxes too.",
+        "",
+        *class_table(vocabulary, groups),
+    )
+    yield from ("## Data", "", *_data(run), "")
+    yield from ("## Training", "", "| | |", "| --- | --- |", *_training(run, environment), "")
+    yield from _changed(run)
+    yield from ("| loss | mean over the last window |", "| --- | --- |")
+    yield from (f"| {name} | {value:.4f} |" for name, value in run.history.losses.items())
+    yield from ("", *_pictures(run.folder))
+    yield from ("## Evaluation", "", *_evaluation(run), "")
+    yield from ("## Use", "", "In this folder:", "", "```sh", *_commands(run), "```", "")
+    yield from ("## Licence and limits", "", *_LICENCE_AND_LIMITS)
+
+
+def _classes(run: Run) -> tuple[Vocabulary, list[str]]:
+    """Return the classes that the checkpoint can detect, and the group of each."""
+    assert run.header is not None
+    path = run.folder / CHECKPOINT
+    classifier = vocabulary_from_json(path, run.header["classifier_vocabulary"])
+    detection = vocabulary_from_json(path, run.header["vocabulary"])
+    partition = ClassPartition.of(classifier, detection)
+    ids = (*partition.seen, *partition.novel, *partition.other)
+    names = detection.name_of | classifier.name_of
+    vocabulary = Vocabulary(ids, tuple(names[class_id] for class_id in ids))
+    return vocabulary, [partition.group_of(class_id) for class_id in ids]
+
+
+def _data(run: Run) -> Iterator[str]:
+    assert run.header is not None
+    provenance = run.header.get("provenance", {})
+    yield from sources(provenance)
+    yield from (f"- images `{Path(name).name}`" for name in provenance.get("images", ()))
+
+
+def _training(run: Run, environment: Mapping[str, Any] | None) -> Iterator[str]:
+    """Yield the rows of a table of how it was trained."""
+    schedule, timings = run.settings.schedule, run.history.timings
+    yield f"| iterations | {run.iteration:,} of {schedule.iterations:,} |"
+    yield f"| images a step | {schedule.batch_size} |"
+    yield f"| precision | {run.settings.engine.precision} |"
+    if timings:
+        speed = statistics.median(timing.images_per_second for timing in timings)
+        yield f"| time | {run.history.seconds / 3600:.2f} hours, {speed:.1f} images/s |"
+        yield f"| peak memory | {max(t.memory_bytes for t in timings) / 1e9:.1f} GB |"
+    if run.history.records and run.history.records[-1].skipped:
+        yield f"| steps left out, loss not finite | {run.history.records[-1].skipped} |"
+    if environment is not None:
+        hardware, torch = environment["hardware"], environment["torch"]
+        gpus = ", ".join(gpu["name"] for gpu in hardware["gpus"])
+        yield f"| machine | {gpus or hardware['cpu']}, {hardware['cpus']} CPUs |"
+        yield f"| software | wtn {environment['wtn']}, torch {torch['torch']} |"
+
+
+def _changed(run: Run) -> Iterator[str]:
+    """Yield a table of the settings that are not the defaults, without those that name files."""
+    changed = {key: both for key, both in run.changed_settings.items() if key not in _FILES}
+    if changed:
+        yield from ("| setting | here | default |", "| --- | --- | --- |")
+        for key, both in changed.items():
+            here, default = ("unset" if value is None else value for value in both)
+            yield f"| `{key}` | {here} | {default} |"
+        yield ""
+
+
+def _pictures(folder: Path) -> Iterator[str]:
+    drawn = [name for name in _PICTURES if (folder / name).exists()]
+    yield from (f"![{name.removesuffix('.png').replace('-', ' ')}]({name})" for name in drawn)
+    yield from [""] * bool(drawn)
+
+
+def _evaluation(run: Run) -> Iterator[str]:
+    history, settings = run.history, run.settings.evaluation
+    if not history.metrics:
+        yield "Nothing was evaluated during training; `wtn evaluate` measures."
+        return
+    boxes = "" if settings.boxes is None else f", on `{settings.boxes.name}`"
+    yield f"In percent, by the metric `{settings.metric}`{boxes}; each group of classes alone."
+    yield from ("", "| | last | best | after iterations |", "| --- | --- | --- | --- |")
+    for name in history.metrics:
+        last = next(e for e in reversed(history.evaluations) if name in e.metrics)
+        best = history.best(name)
+        assert best is not None  # the name comes from the evaluations
+        figures = f"{100 * last.metrics[name]:.2f} | {100 * best.metrics[name]:.2f}"
+        yield f"| {name.replace('_', ' ')} | {figures} | {best.iteration:,} |"
+
+
+def _commands(run: Run) -> Iterator[str]:
+    if run.settings.head.method != "zsd":  # whose head no file holds
+        yield f"wtn export-head {CHECKPOINT} -o head.safetensors"
+    yield f"wtn evaluate --checkpoint {CHECKPOINT} --boxes BOXES --images IMAGES"
+    yield f"wtn predict photo.jpg --checkpoint {CHECKPOINT} --save drawn"
+    yield f"wtn export {CHECKPOINT} --format onnx"
+    if run.state != "finished":
+        yield "wtn train --resume ."
+
+
+_LICENCE_AND_LIMITS = (
+    "The licence depends on the classifier and the data that it was trained on; state it here and "
+    "in the first lines.",
+    "",
+    "Scores of seen and novel classes are not on one scale: see `wtn evaluate --joint`. A class "
+    "that is not in the list needs a row of the same classifier, not a name. What looks like no "
+    "training image is not detected reliably, and nothing was tested for fairness or safety.",
+)
