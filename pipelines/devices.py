@@ -1,8 +1,9 @@
-"""Which device to run on."""
+"""Which device to run on, and how much of it was needed."""
 
 import torch
 
 from pipelines.errors import ConfigError
+from pipelines.memory import peak_rss_bytes
 
 
 def device_named(name: str) -> torch.device:
@@ -31,6 +32,13 @@ def resolve_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise _unusable(name, error) from error
     return device
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Return the most memory that was in use so far: of a GPU, or else resident."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return peak_rss_bytes()
 
 
 def _unusable(name: str, error: Exception) -> ConfigError:

@@ -1,96 +1,34 @@
 """Stage 4: score a detector, or a file of predictions, against boxes."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import torch
-from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
-
 from pipelines.config import Metric, Precision
-from pipelines.data.annotation_files import load_annotations
 from pipelines.data.annotations import Annotations
 from pipelines.data.class_choice import choose_rows
 from pipelines.data.image_sizes import ImageSizes, parse_image_sizes
-from pipelines.data.images import ImageStore, open_images
-from pipelines.data.index import is_index, open_index
 from pipelines.data.predictions import iter_predictions
-from pipelines.data.splits import expand
-from pipelines.devices import resolve_device
-from pipelines.errors import ConfigError, DatasetError
-from pipelines.metrics.blocks import checked_blocks, detected_blocks, saved_blocks
-from pipelines.metrics.checks import (
-    PredictionChecks,
-    refuse_disjoint,
-    refuse_labels_of_other_images,
-    refuse_missing,
-    refuse_pixels,
+from pipelines.distributed import ALONE, Team
+from pipelines.errors import ConfigError
+from pipelines.metrics.blocks import checked_blocks
+from pipelines.metrics.checks import PredictionChecks, refuse_disjoint, refuse_pixels
+from pipelines.metrics.detector_evaluation import (
+    AnnotatedImages,
+    Detecting,
+    Progress,
+    evaluate_model,
 )
 from pipelines.metrics.evaluation import Protocol
-from pipelines.metrics.groups import EvaluatedClasses, choose_classes, classes_of_head
+from pipelines.metrics.ground_truth import GroundTruthFiles
+from pipelines.metrics.groups import choose_classes, classes_of_head
 from pipelines.metrics.report import EvaluateReport
 from pipelines.metrics.scorer import PLAIN_SCORING, Scoring
 from pipelines.models.calibration import shift_novel
 from pipelines.models.checkpoints import load_detector
-from pipelines.models.inference import ImageDetections, detect
 from pipelines.models.offline import load_head
 from pipelines.storage import refuse_to_replace
 
-Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class GroundTruthFiles:
-    """The annotation files.
-
-    Args:
-        boxes: Open Images box CSV, or an index made by ``wtn prepare``; boxes are taken as they
-            are.
-        image_labels: Verified image-level labels; without them the boxes are taken as exhaustive.
-        hierarchy: Expands both along the classes above (boxes, positive labels) and below
-            (negative labels); an index has its own, and may be expanded already.
-    """
-
-    boxes: Path
-    image_labels: Path | None = None
-    hierarchy: Path | None = None
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """The files that are given."""
-        return tuple(p for p in (self.boxes, self.image_labels, self.hierarchy) if p is not None)
-
-    def load(self) -> Annotations:
-        """Read and expand the files."""
-        read = load_annotations(
-            self.boxes,
-            image_labels=self.image_labels,
-            hierarchy=self.hierarchy,
-            policy="keep",
-        )
-        if len(read.boxes) == 0:
-            raise DatasetError("no boxes to evaluate against", where=self.boxes)
-        if self.image_labels is not None:
-            refuse_labels_of_other_images(read, self.image_labels)
-        return read if read.hierarchy is None else expand(read)
-
-    def images(self, sources: Sequence[Path]) -> ImageStore:
-        """Open the images: those given, or those that the index knows.
-
-        Raises:
-            ConfigError: If there are none.
-            DatasetError: If a source is missing or holds no image.
-        """
-        known = open_index(self.boxes).images() if not sources and is_index(self.boxes) else None
-        if known is not None:
-            return known
-        if not sources:
-            raise ConfigError(
-                "--images missing",
-                mend="Give the folder or archive of images, or an index that knows them.",
-            )
-        return open_images(*sources)
+__all__ = ["GroundTruthFiles", "evaluate_detector", "evaluate_predictions"]
 
 
 def evaluate_detector(
@@ -106,6 +44,7 @@ def evaluate_detector(
     precision: Precision = "float32",
     predictions: Path | None = None,
     on_progress: Progress = lambda done, total: None,
+    team: Team = ALONE,
 ) -> EvaluateReport:
     """Detect in the annotated images, and score the detections.
 
@@ -125,6 +64,8 @@ def evaluate_detector(
         precision: Of convolutions and matrix products.
         predictions: Write the detections here, as an Open Images challenge CSV.
         on_progress: Called with the number of images done and in all.
+        team: The processes that share the images; all of them get the report, which is that of one
+            process.
 
     Raises:
         WTNError: For inputs that are bad or do not belong together.
@@ -134,26 +75,15 @@ def evaluate_detector(
     full = shift_novel(load_head(checkpoint, head), novel_shift)
     rows = choose_rows(scoring.classes or "all", full.vocabulary, full.groups)
     annotations = truth.load()
-    evaluated = classes_of_head(full, rows, annotations)
+    evaluated = classes_of_head(full.vocabulary, full.groups, rows, annotations)
     if scoring.protocol.joint:
         evaluated.require_seen_and_novel()
     refuse_disjoint(evaluated.vocabulary, annotations)
-    refuse_pixels(annotations)
-    store = truth.images(images)
-    refuse_missing(annotations.image_ids, store)
-    target = resolve_device(device)
+    annotated = AnnotatedImages(annotations, truth.images(images))
+    target = team.device(device)
     model = load_detector(checkpoint, full.subset(rows)).to(target)
-    scoring = replace(scoring, protocol=_prepare(model, evaluated, scoring.protocol))
-    stream = ((image_id, store.read(image_id)) for image_id in annotations.image_ids)
-    detected = detect(model, stream, target, batch_size, precision=precision)
-    found = _watched(detected, len(annotations.image_ids), on_progress)
-    sizes: dict[str, tuple[int, int]] = {}  # filled by the stream
-    blocks = detected_blocks(found, evaluated.vocabulary.ids, sizes)
-    if predictions is not None:
-        blocks = saved_blocks(blocks, predictions)
-    return scoring.report(
-        annotations, blocks, evaluated, lambda ids: ImageSizes.from_mapping(sizes).of(ids)
-    )
+    detecting = Detecting(target, batch_size, precision, on_progress, team)
+    return evaluate_model(model, evaluated, annotated, scoring, detecting, predictions)
 
 
 def evaluate_predictions(
@@ -195,21 +125,6 @@ def evaluate_predictions(
     return scoring.report(annotations, blocks, evaluated, sizes.of)
 
 
-def _prepare(model: GeneralizedRCNN, classes: EvaluatedClasses, protocol: Protocol) -> Protocol:
-    """Set how many detections of an image the model keeps, and return how many are judged.
-
-    It keeps what the largest k of AR@k needs. In a joint evaluation each group has places of its
-    own, of which all classes compete for as many: the best of all are among the best of each.
-    """
-    heads = model.roi_heads
-    limit = protocol.detections_per_image or heads.detections_per_img
-    heads.detections_per_img = max(limit, *protocol.recall_at, 0)
-    if protocol.joint:
-        groups = np.array(classes.groups)
-        heads.rivals = [torch.from_numpy(np.flatnonzero(groups == g)) for g in np.unique(groups)]
-    return replace(protocol, detections_per_image=limit)
-
-
 def _require_places(protocol: Protocol) -> None:
     """Refuse a joint evaluation in which nobody competes: all detections of a file count."""
     if protocol.detections_per_image is None:
@@ -218,14 +133,6 @@ def _require_places(protocol: Protocol) -> None:
             mend="Give --max-detections 100; the file must hold so many of each group, as "
             "--joint --save-predictions writes.",
         )
-
-
-def _watched(
-    images: Iterable[ImageDetections], total: int, on_progress: Progress
-) -> Iterator[ImageDetections]:
-    for done, image in enumerate(images, start=1):
-        yield image
-        on_progress(done, total)
 
 
 def _image_sizes(given: str | None, metric: Metric, annotations: Annotations) -> ImageSizes:

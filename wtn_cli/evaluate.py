@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wtn_cli import console, evaluation_tables
+from wtn_cli import console, evaluation_tables, processes
 from wtn_cli import evaluate_checks as checks
 from wtn_cli.evaluate_options import (
     BatchSize,
@@ -74,6 +74,7 @@ def evaluate(
     Example: `wtn evaluate --predictions predictions.csv --boxes val-boxes.csv
     --image-labels val-labels.csv --json`
     """
+    from pipelines.distributed import joined
     from pipelines.evaluate import GroundTruthFiles, evaluate_detector, evaluate_predictions
     from pipelines.metrics.evaluation import Protocol
     from pipelines.metrics.scorer import Scoring
@@ -86,6 +87,7 @@ def evaluate(
     inputs = (boxes, image_labels, hierarchy, checkpoint, head, *(images or ()), predictions,
               seen_classes, image_sizes, classes)  # fmt: skip
     checks.refuse_outputs(inputs, (per_class, save_predictions), plots)
+    team = processes.join()
     truth = GroundTruthFiles(boxes, image_labels, hierarchy)
     at = tuple(dict.fromkeys(recall_at or ()))
     plotted = None if plots is None else tuple(plot_class or ())
@@ -98,7 +100,7 @@ def evaluate(
             predictions, truth, scoring=scoring, image_sizes=image_sizes, **groups
         )
     else:
-        with console.progress("detect") as bar:
+        with joined(team, device or "auto"), console.progress("detect") as bar:
             report = evaluate_detector(
                 checks.required(checkpoint, images),
                 head,
@@ -111,9 +113,11 @@ def evaluate(
                 precision=precision or "float32",
                 predictions=save_predictions,
                 on_progress=bar.update,
+                team=team,
             )
     evaluation_tables.emit(report, as_json=as_json)
-    _write(report, per_class, plots)
+    if team.is_leader:
+        _write(report, per_class, plots)
 
 
 def _write(report: "EvaluateReport", per_class: Path | None, plots: Path | None) -> None:

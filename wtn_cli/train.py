@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.errors import ConfigError
-from wtn_cli import console, processes
+from wtn_cli import console, dry_runs, processes
 from wtn_cli.options import AsJson
 
 if TYPE_CHECKING:
@@ -57,6 +57,13 @@ BoxPolicy = Annotated[str | None, typer.Option(help="Bad boxes: error (default),
 BadImages = Annotated[
     str | None, typer.Option(help="Images that do not decode: error (default) or skip.")
 ]
+Precision = Annotated[
+    str | None,
+    typer.Option(help="Of convolutions: float32 (default), bfloat16 or float16."),
+]
+Accumulation = Annotated[
+    int | None, typer.Option(help="Passes that a batch is cut into, to save memory (1).")
+]
 Seed = Annotated[int | None, typer.Option(help="Of everything random (0).")]
 Device = Annotated[str | None, typer.Option(help="auto (default), cpu, cuda, cuda:1.")]
 ScaleSchedule = Annotated[
@@ -90,6 +97,14 @@ SkipNonfinite = Annotated[
     int | None,
     typer.Option(help="Steps whose loss is not finite to leave out before the run ends (0)."),
 ]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        metavar="",
+        help="Take a few steps to tell time, memory and disk; write nothing.",
+    ),
+]
 Force = Annotated[
     bool, typer.Option("--force", metavar="", help="Replace the run that is in the folder.")
 ]
@@ -112,6 +127,8 @@ def train(
     policy: BoxPolicy = None,
     bad_images: BadImages = None,
     sampler: Sampler = None,
+    precision: Precision = None,
+    accumulation: Accumulation = None,
     seed: Seed = None,
     device: Device = None,
     resume: Resume = None,
@@ -120,6 +137,7 @@ def train(
     scale_schedule: ScaleSchedule = False,
     tensorboard: TensorBoard = False,
     show_config: ShowConfig = False,
+    dry_run: DryRun = False,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -149,13 +167,15 @@ def train(
         "backbone.weights": backbone_weights,
         "schedule.iterations": iterations,
         "schedule.batch_size": batch_size,
+        "engine.precision": precision,
+        "engine.accumulation": accumulation,
         "seed": seed,
         "device": device,
         "limits.max_hours": max_hours,
         "limits.skip_nonfinite": skip_nonfinite,
     }
     if show_config:
-        console.say(show_settings(config, assign or (), flags))
+        console.say(show_settings(config, assign or (), flags, scaled=scale_schedule))
         return
     if force and resume:
         raise ConfigError("--resume goes on with a run, --force replaces it", mend="Give one.")
@@ -164,11 +184,12 @@ def train(
     for passed_over in start.notes:
         console.note(f"Passed over: {passed_over}")
     stored = None if scale_schedule else start.settings  # which are scaled already
-    settings = load_settings(config or stored, assign or (), flags)
-    if scale_schedule:
-        settings = settings.scaled_to_batch()
+    settings = load_settings(config or stored, assign or (), flags, scaled=scale_schedule)
     if start.saved is not None and is_finished(start.saved, settings):
         _show_finished(start, start.saved, as_json=as_json)
+        return
+    if dry_run:
+        dry_runs.show(settings, start, team, overwrite=force, as_json=as_json)
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop saves as Ctrl-C
     with console.progress("train") as bar:

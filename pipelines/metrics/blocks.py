@@ -10,7 +10,7 @@ from pipelines.data.predictions import PredictionTable, prediction_writer
 from pipelines.metrics.checks import PredictionChecks
 from pipelines.models.inference import ImageDetections
 
-_IMAGES_PER_BLOCK = 64
+IMAGES_PER_BLOCK = 64
 
 
 def detected_blocks(
@@ -26,7 +26,7 @@ def detected_blocks(
         sizes: Is told the height and width of every image that came by.
     """
     remaining = iter(images)
-    while batch := list(islice(remaining, _IMAGES_PER_BLOCK)):
+    while batch := list(islice(remaining, IMAGES_PER_BLOCK)):
         sizes.update({image.image_id: image.size for image in batch})
         yield _as_table(batch, class_ids)
 

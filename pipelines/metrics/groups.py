@@ -76,13 +76,13 @@ class EvaluatedClasses:
 
 
 def classes_of_head(
-    head: DetectionHead, rows: Sequence[int], annotations: Annotations
+    vocabulary: Vocabulary, groups: Sequence[str], rows: Sequence[int], annotations: Annotations
 ) -> EvaluatedClasses:
-    """Return some of a head's classes."""
-    pairs = zip(head.vocabulary.ids, head.groups, strict=True)
+    """Return the classes in some rows of a head, given all its classes and their groups."""
+    pairs = zip(vocabulary.ids, groups, strict=True)
     boxed = frozenset(class_id for class_id, group in pairs if group != "novel")
-    groups = tuple(head.groups[row] for row in rows)
-    return EvaluatedClasses(head.vocabulary.subset(rows), groups, _above(boxed, annotations))
+    chosen = tuple(groups[row] for row in rows)
+    return EvaluatedClasses(vocabulary.subset(rows), chosen, _above(boxed, annotations))
 
 
 def choose_classes(
@@ -107,7 +107,7 @@ def choose_classes(
     if head is not None:
         known = DetectionHead.load(head)
         rows = choose_rows(choice or "all", known.vocabulary, known.groups)
-        return classes_of_head(known, rows, annotations)
+        return classes_of_head(known.vocabulary, known.groups, rows, annotations)
     vocabulary = _chosen(annotations, choice)
     if seen is not None:
         boxed = frozenset(read_subset(seen).ids)

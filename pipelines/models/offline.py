@@ -16,7 +16,7 @@ from pipelines.models.checkpoints import restore_class_head
 from pipelines.models.detector_folder import read_folder
 from pipelines.models.state_names import BOX_LAYER
 from pipelines.provenance import parent, provenance_of
-from pipelines.vocabulary import Vocabulary
+from pipelines.vocabulary import ClassPartition, Vocabulary
 
 
 def load_head(checkpoint: Path, head: Path | None = None) -> DetectionHead:
@@ -67,13 +67,8 @@ def head_of(
     bias[at] = seen.bias
     if classifier is trained.classifier:
         weight[at] = seen.weight
-    others = [class_id for class_id in partition.other if class_id not in classifier.vocabulary]
-    places = trained.detection.rows(others)
-    other = learned.of(places)
-    vocabulary = Vocabulary(
-        classifier.vocabulary.ids + tuple(others),
-        classifier.vocabulary.names + trained.detection.subset(places).names,
-    )
+    vocabulary = head_classes(classifier.vocabulary, trained.detection, partition)
+    other = learned.of(trained.detection.rows(vocabulary.ids[len(classifier.vocabulary) :]))
     return DetectionHead(
         weight=torch.cat([weight, other.weight]),
         bias=torch.cat([bias, other.bias]),
@@ -83,3 +78,19 @@ def head_of(
         groups=tuple(partition.group_of(class_id) for class_id in vocabulary.ids),
         projection=None if head.projection is None else head.projection.detach(),
     )
+
+
+def head_classes(
+    classifier: Vocabulary, detection: Vocabulary, partition: ClassPartition
+) -> Vocabulary:
+    """Return the classes of a head.
+
+    Args:
+        classifier: Its classes come first.
+        detection: The D classes of training.
+        partition: Of training; the other classes that the classifier lacks come last.
+    """
+    others = detection.subset(
+        detection.rows(class_id for class_id in partition.other if class_id not in classifier)
+    )
+    return Vocabulary(classifier.ids + others.ids, classifier.names + others.names)

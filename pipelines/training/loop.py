@@ -9,6 +9,7 @@ import torch
 
 from pipelines.config import TrainSettings
 from pipelines.data.batches import Batch, SkippedImage
+from pipelines.devices import peak_memory_bytes
 from pipelines.distributed import ALONE, Team
 from pipelines.errors import (
     ArtifactError,
@@ -18,7 +19,6 @@ from pipelines.errors import (
     LostWorkerError,
     did_you_mean,
 )
-from pipelines.memory import peak_rss_bytes
 from pipelines.training.nonfinite import nonfinite_error
 from pipelines.training.observer import Observer
 from pipelines.training.progress import Best, Progress
@@ -157,7 +157,7 @@ class TrainingLoop:
         if progress.skipped < self._settings.limits.skip_nonfinite:
             progress.skipped += 1
             return
-        batch = Batch.joined(self._team.gather_objects(batch))
+        batch = Batch.joined(self._team.gather_objects(batch.to(torch.device("cpu"))))
         kept = self._folder.keep_for_replay(self._trainee, progress, batch, outcome)
         self._team.barrier()
         raise nonfinite_error(iteration, batch, outcome, kept)
@@ -184,7 +184,7 @@ class TrainingLoop:
             progress.skipped,
             progress.skipped_images,
         )
-        timing = self._watch.read(progress.iteration, iterations, _memory_bytes(self._device))
+        timing = self._watch.read(progress.iteration, iterations, peak_memory_bytes(self._device))
         self._folder.log(record, timing)
         progress.window, self._losses = Window(), record.losses
         for observer in self._observers:
@@ -232,10 +232,3 @@ def _figure(figures: Mapping[str, float], metric: str) -> float:
 
 def _known(figures: Mapping[str, float]) -> str:
     return f"There are: {', '.join(sorted(figures))}."
-
-
-def _memory_bytes(device: torch.device) -> int:
-    """Return the most memory that was in use so far."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return peak_rss_bytes()

@@ -1,7 +1,9 @@
-"""Small worlds for the metrics: tables from rows, in pixels of a 1000 x 1000 image."""
+"""Small worlds for the metrics: tables from rows, in pixels of a 1000 x 1000 image; and teams."""
 
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from pipelines.data.annotations import Annotations, BoxTable, ImageLabelTable, Source
 from pipelines.data.predictions import PredictionTable
 from pipelines.data.splits import assemble
+from pipelines.distributed import Team
 from pipelines.metrics.evaluation import Evaluated, Protocol, evaluate_blocks
 from pipelines.metrics.rules import Rules
 from pipelines.vocabulary import Vocabulary
@@ -45,6 +48,42 @@ class World:
         """Score the predictions, given as one block."""
         blocks = [self.predictions]
         return evaluate_blocks(rules, self.annotations, blocks, class_ids, protocol, groups)
+
+
+@dataclass(frozen=True)
+class Threads(Team):
+    """A team of threads, for which a call that one of them does not make ends in an error."""
+
+    values: dict[int, object] = field(default_factory=dict)
+    gate: threading.Barrier = field(default_factory=lambda: threading.Barrier(1))
+
+    def gather_objects(self, value: object) -> list[object]:
+        """Return the value of every thread, by rank."""
+        self.values[self.rank] = value
+        self.gate.wait(10)
+        gathered = [self.values[rank] for rank in range(self.size)]
+        self.gate.wait(10)
+        return gathered
+
+
+@pytest.fixture
+def together() -> Callable[[int, Callable[[Team], object]], list[object]]:
+    """Return a function that gives what each of a team returns or raises, by rank."""
+    return _together
+
+
+def _together(size: int, work: Callable[[Team], object]) -> list[object]:
+    values: dict[int, object] = {}
+    gate = threading.Barrier(size)
+
+    def run(rank: int) -> object:
+        try:
+            return work(Threads(rank, size, rank, values, gate))
+        except Exception as error:
+            return error
+
+    with ThreadPoolExecutor(size) as pool:
+        return list(pool.map(run, range(size)))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,155 @@
+"""Take a few steps of a training, to be timed and forgotten.
+
+Nothing is written.
+"""
+
+import math
+import shutil
+import statistics
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from pipelines.artifacts import ClassifierWeights
+from pipelines.config import TrainSettings
+from pipelines.data.batches import Batch
+from pipelines.devices import peak_memory_bytes
+from pipelines.distributed import Team
+from pipelines.errors import RunError
+from pipelines.models.wtn import WeightTransfer
+from pipelines.training.plan import DiskUse, Parameters, Speed
+from pipelines.training.trainee import Trainee
+
+_STEPS = 8  # at most; the first one warms up
+_FEW_STEPS, _SECONDS = 3, 60.0  # after both no step begins
+
+
+class _Taken(NamedTuple):
+    """A step that was taken.
+
+    Args:
+        seconds: It took, data loading included.
+        waited: Of these, for data.
+        loss: The sum of all losses.
+    """
+
+    seconds: float
+    waited: float
+    loss: float
+
+
+def try_steps(
+    trainee: Trainee,
+    batches: Iterable[Batch],
+    settings: TrainSettings,
+    device: torch.device,
+    team: Team,
+    *,
+    taken: int = 0,
+) -> Speed:
+    """Take the first steps of a training.
+
+    Args:
+        trainee: To be thrown away afterwards.
+        batches: From the first of these steps on, on the device.
+        settings: Of the training.
+        device: Where the model is.
+        team: The processes that share each batch.
+        taken: Steps before these.
+
+    Raises:
+        RunError: If more losses are not finite than the training would put up with.
+    """
+    steps = list(islice(_steps(trainee, batches, settings, device, team, taken), _STEPS))
+    warm = steps[1:] or steps
+    median = statistics.median(step.seconds for step in warm)
+    return Speed(
+        steps=len(steps),
+        seconds_per_iteration=median,
+        images_per_second=settings.schedule.batch_size / median,
+        data_wait=sum(step.waited for step in warm) / sum(step.seconds for step in warm),
+        memory_bytes=peak_memory_bytes(device),
+        loss=steps[0].loss,
+    )
+
+
+def count_parameters(model: nn.Module) -> Parameters:
+    """Count the numbers of a detector in training."""
+    networks = [module for module in model.modules() if isinstance(module, WeightTransfer)]
+    return Parameters(
+        total=_numbers(model.parameters()),
+        trained=_numbers(p for p in model.parameters() if p.requires_grad),
+        transfer=sum(_numbers(network.parameters()) for network in networks),
+    )
+
+
+def disk_use(
+    trainee: Trainee, classifier: ClassifierWeights, settings: TrainSettings, output: Path
+) -> DiskUse:
+    """Reckon what the checkpoints of a run need.
+
+    Args:
+        trainee: After a step, when the optimizers have gathered all that they will.
+        classifier: Its rows are in every checkpoint.
+        settings: How many are kept.
+        output: The run folder.
+    """
+    checkpoint = _bytes(trainee.model.state_dict().values()) + _bytes([classifier.weight])
+    state = _bytes(trainee.optimizers.state().values())
+    kept = settings.checkpoints
+    pairs = kept.keep_last + 1  # one more while it is written
+    best = checkpoint if kept.keep_best is not None else 0
+    place = next(place for place in (output, *output.absolute().parents) if place.exists())
+    return DiskUse(
+        checkpoint_bytes=checkpoint,
+        state_bytes=state,
+        needed_bytes=pairs * (checkpoint + state) + best,
+        free_bytes=shutil.disk_usage(place).free,
+    )
+
+
+def _steps(
+    trainee: Trainee,
+    batches: Iterable[Batch],
+    settings: TrainSettings,
+    device: torch.device,
+    team: Team,
+    taken: int,
+) -> Iterator[_Taken]:
+    began = asked = time.perf_counter()
+    bad = 0
+    for number, batch in enumerate(batches, start=1):
+        waited = time.perf_counter() - asked
+        trainee.optimizers.set_rates(taken + number - 1)
+        outcome = trainee.step(taken + number, batch.pixels, batch.targets)
+        bad += not outcome.finite
+        if bad > settings.limits.skip_nonfinite:
+            raise _not_finite(taken + number, outcome.losses)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        now = time.perf_counter()
+        yield _Taken(now - asked, waited, outcome.losses["loss"])
+        if team.any(number >= _FEW_STEPS and now - began > _SECONDS):
+            return
+        asked = time.perf_counter()
+
+
+def _not_finite(iteration: int, losses: Mapping[str, float]) -> RunError:
+    bad = [name for name, value in losses.items() if not math.isfinite(value)]
+    return RunError(
+        f"{' and '.join(bad) or 'a gradient'} is not finite at iteration {iteration}",
+        mend="Lower optimizer.learning_rate, or warm up longer (schedule.warmup_iterations).",
+    )
+
+
+def _numbers(parameters: Iterable[nn.Parameter]) -> int:
+    return sum(parameter.numel() for parameter in parameters)
+
+
+def _bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in tensors)
