@@ -193,7 +193,8 @@ class TrainingLoop:
     def _evaluate_now(self, evaluate: Evaluate) -> bool:
         """Record an evaluation; tell whether it is the best so far."""
         progress, metric = self._progress, self._settings.checkpoints.keep_best
-        figures = evaluate()
+        with self._watch.paused():
+            figures = evaluate()
         self._folder.log_evaluation(progress.iteration, figures)
         for observer in self._observers:
             observer.evaluated(progress.iteration, figures)
