@@ -12,6 +12,7 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
 from pipelines.devices import device_named, resolve_device
 from pipelines.errors import ConfigError, RunError
@@ -27,11 +28,14 @@ class Team:
         rank: Its number, over all machines.
         size: How many there are.
         local_rank: Its number on its own machine, which is also that of its GPU.
+        restarts: How often all were started again, where what they leave behind for each other
+            outlives them.
     """
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0
+    restarts: int = 0
 
     @property
     def is_leader(self) -> bool:
@@ -136,7 +140,9 @@ def is_lost_connection(error: BaseException) -> bool:
 def _connect(team: Team, device: torch.device) -> None:
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     try:
-        dist.init_process_group(backend, rank=team.rank, world_size=team.size)
+        meeting, _, _ = next(rendezvous("env://", team.rank, team.size))
+        store = dist.PrefixStore(f"restart {team.restarts}", meeting)  # type: ignore[attr-defined]
+        dist.init_process_group(backend, store=store, rank=team.rank, world_size=team.size)
     except ValueError as error:
         raise ConfigError(
             f"process {team.rank} of {team.size} does not know the others ({error})",

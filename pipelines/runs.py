@@ -85,7 +85,7 @@ def list_runs(folder: Path) -> list[RunSummary]:
             where=folder,
             mend="wtn train --output writes one.",
         )
-    return sorted(found, key=lambda run: (run.age_seconds is None, run.age_seconds, run.name))
+    return sorted(found, key=lambda run: (-(run.modified or 0.0), run.name))
 
 
 def show_run(folder: Path, *, plots: bool = False) -> RunDetails:

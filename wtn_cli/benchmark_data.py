@@ -1,5 +1,6 @@
-"""``wtn benchmark data``: from a CSV of 12 million boxes to batches."""
+"""``wtn benchmark data``: from a CSV of 12 million boxes, and from images, to batches."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,22 @@ CompareLibraries = Annotated[
         help="Read the file with csv, pyarrow, polars, pandas and duckdb too, where installed.",
     ),
 ]
+Photos = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="Folder, zip or tar of images to decode; without it, drawn JPEGs of 1024 x 768."
+    ),
+]
+PhotosOnly = Annotated[
+    bool, typer.Option("--photos-only", metavar="", help="Time the images alone, no boxes.")
+]
+Appetite = Annotated[
+    float | None,
+    typer.Option(min=1e-3, help="Images/s that your GPU trains on (tells it for 10, 50, 100)."),
+]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="The most processes that decode (one a processor).")
+]
 
 
 def data(
@@ -32,13 +49,28 @@ def data(
     boxes: Boxes = None,
     runs: Runs = 3,
     compare_libraries: CompareLibraries = False,
+    photos: Photos = None,
+    photos_only: PhotosOnly = False,
+    appetite: Appetite = None,
+    workers: Workers = None,
 ) -> None:
-    """Time indexing, reopening, class balancing, checking and iterating a box dataset.
+    """Time indexing, checking and iterating a box dataset, and decoding its images.
 
-    Example: `wtn benchmark data --classes challenge-2018-class-descriptions-new.csv`
+    Example: `wtn benchmark data --photos train.tar --appetite 60 --photos-only`
     """
     from pipelines.benchmarks.data import benchmark_data  # imports torch, so only when it runs
+    from pipelines.benchmarks.feeding import APPETITES, benchmark_feeding
 
+    time_feeding = partial(
+        benchmark_feeding,
+        photos or (),
+        appetites=APPETITES if appetite is None else (appetite,),
+        workers=workers,
+        runs=runs,
+    )
+    if photos_only:
+        console.emit_json({"feeding": time_feeding()})
+        return
     result = benchmark_data(
         rows=rows,
         images=images,
@@ -46,6 +78,7 @@ def data(
         boxes=boxes,
         runs=runs,
         compare_libraries=compare_libraries,
+        time_feeding=time_feeding,
     )
     console.emit_json(result)
     if result.missed:

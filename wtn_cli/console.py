@@ -103,13 +103,28 @@ def show_facts(title: str, facts: Mapping[str, object]) -> None:
 
 
 def show_table(
-    columns: Iterable[str], rows: Iterable[Iterable[str]], *, text: Collection[int] = (0,)
+    columns: Iterable[str],
+    rows: Iterable[Iterable[str]],
+    *,
+    text: Collection[int] = (0,),
+    folded: Collection[int] | None = None,
 ) -> None:
-    """Print a table; the columns at the places in ``text`` are text, the others are numbers."""
+    """Print a table.
+
+    Args:
+        columns: Their titles.
+        rows: Of cells.
+        text: Places of the columns that hold text; the others hold numbers.
+        folded: Places of the columns that give way where the terminal is narrow, of a table with
+            so many columns that it does without lines between them; None lets all give way.
+    """
     table = Table(header_style="bold")
+    if folded is not None:
+        table.box, table.padding, table.pad_edge = None, (0, 2, 0, 0), False
     for position, column in enumerate(columns):
         justify: JustifyMethod = "left" if position in text else "right"
-        table.add_column(column, justify=justify, overflow="fold")
+        whole = folded is not None and position not in folded
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     out().print(table)

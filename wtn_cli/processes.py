@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pipelines.distributed import Team
 
 _LEADER_FIRST = 5.0  # seconds in which the leader may tell the same error
-_UNTIL_ENDED = 10.0  # seconds; torchrun ends all processes about 0.1 s after the first has failed
+_UNTIL_ENDED = 3.0  # seconds; torchrun ends all processes about 0.1 s after the first has failed
 _SET_BY_TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -28,7 +28,7 @@ def join() -> "Team":
     rank, local_rank, size = (int(os.environ[name]) for name in _SET_BY_TORCHRUN[:3])
     if rank > 0:
         console.mute()
-    return Team(rank, size, local_rank)
+    return Team(rank, size, local_rank, _restarts())
 
 
 def let_the_first_speak(error: Exception) -> None:
@@ -60,7 +60,7 @@ def lost_connection(error: Exception) -> RunError | None:
     if not is_lost_connection(error):
         return None
     return RunError(
-        f"another process has ended ({error})",
+        f"another process has ended ({str(error).splitlines()[0]})",
         mend="Its own message tells why. wtn train goes on with --resume auto.",
     )
 
@@ -77,6 +77,16 @@ def _report_to_torchrun(error: Exception) -> None:
     extra = {"py_callstack": told, "timestamp": str(int(time.time()))}
     message = {"message": {"message": str(error), "extraInfo": extra}}
     Path(file).write_text(json.dumps(message), encoding="utf-8")
+
+
+def _restarts() -> int:
+    """Return how often torchrun started all again, on one machine.
+
+    There the processes meet where those before them did. On several, each counts by itself, and
+    they meet elsewhere each time (with ``--rdzv-backend c10d``).
+    """
+    on_one_machine = os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"]
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) if on_one_machine else 0
 
 
 def _is_shared() -> bool:

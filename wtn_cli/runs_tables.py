@@ -1,5 +1,6 @@
 """What ``wtn runs`` shows, in tables of at most 80 columns where names are short."""
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
 
 _UNITS = (("d", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0))
 _SHOWN_EVALUATIONS = 10
-_NUMBERS = ("iterations", "loss", "best", "images/s")
+_THOUSANDS_FROM = 10_000  # so that the last digits are less than a tenth
+_TEXTS, _FOLDED = ("run", "method", "state"), ("run", "method")
 
 
 def show_list(runs: "Sequence[RunSummary]") -> None:
@@ -21,18 +23,19 @@ def show_list(runs: "Sequence[RunSummary]") -> None:
     columns: dict[str, Callable[[RunSummary], str]] = {
         "run": lambda run: run.name,
         "method": lambda run: run.method or "",
-        "iterations": _iterations,
+        "done": lambda run: _iterations(run, _thousands),
         "state": lambda run: run.state,
         "loss": lambda run: _number(run.loss, "{:.4f}"),
-        "best": _best,
+        _best_of(runs): lambda run: _best(run, runs),
         "images/s": lambda run: _number(run.images_per_second, "{:.1f}"),
-        "age": lambda run: _age(run.age_seconds),
+        "age": lambda run: _age(run.modified),
     }
     filled = {name: cell for name, cell in columns.items() if any(cell(run) for run in runs)}
     console.show_table(
         filled,
         ([cell(run) for cell in filled.values()] for run in runs),
-        text=[place for place, name in enumerate(filled) if name not in _NUMBERS],
+        text=[place for place, name in enumerate(filled) if name in _TEXTS],
+        folded=[place for place, name in enumerate(filled) if name in _FOLDED],
     )
     for run in runs:
         if run.fault is not None:
@@ -44,7 +47,7 @@ def show_details(details: "RunDetails") -> None:
     run = details.summary
     facts = {
         "method": run.method,
-        "state": f"{run.state}, written {_age(run.age_seconds)} ago",
+        "state": f"{run.state}, written {_age(run.modified)} ago",
         "iterations": _iterations(run),
         "time": console.duration(details.seconds) if details.seconds else "",
         "images/s": _number(run.images_per_second, "{:.1f}"),
@@ -61,7 +64,8 @@ def show_details(details: "RunDetails") -> None:
     for path in details.plots:
         console.say(f"drawn: {path}")
     if details.resume is not None:
-        console.say(f"Go on with: {details.resume}")
+        when = ", once it has stopped" if run.state == "running?" else ""
+        console.say(f"Go on{when}, with: {details.resume}")
 
 
 def show_comparison(comparison: "RunComparison") -> None:
@@ -138,14 +142,29 @@ def _condition(fault: str | None) -> str:
     return "whole" if fault is None else f"damaged: {fault}"
 
 
-def _iterations(run: "RunSummary") -> str:
-    return "" if run.iterations is None else f"{run.iteration}/{run.iterations}"
+def _iterations(run: "RunSummary", form: Callable[[int], str] = str) -> str:
+    if run.iteration is None or run.iterations is None:
+        return ""
+    return f"{form(run.iteration)}/{form(run.iterations)}"
 
 
-def _best(run: "RunSummary") -> str:
+def _thousands(count: int) -> str:
+    """Return ``120020`` as ``120k``, to save room; small numbers as they are."""
+    return f"{count // 1000}k" if count >= _THOUSANDS_FROM else str(count)
+
+
+def _best_of(runs: "Sequence[RunSummary]") -> str:
+    """Return the title of the best figures: their name, if they are all of one."""
+    names = {run.metric for run in runs if run.metric is not None}
+    return f"best\n{names.pop().replace('_', ' ')}" if len(names) == 1 else "best"
+
+
+def _best(run: "RunSummary", runs: "Sequence[RunSummary]") -> str:
     if run.best is None or run.metric is None:
         return ""
-    return f"{run.metric.replace('_', ' ')} {console.percent(run.best)}"
+    named = _best_of(runs) == "best"
+    figure = console.percent(run.best)
+    return f"{run.metric.replace('_', ' ')} {figure}" if named else figure
 
 
 def _machine(environment: Mapping[str, Any] | None) -> str:
@@ -156,10 +175,11 @@ def _machine(environment: Mapping[str, Any] | None) -> str:
     return f"{names}; torch {environment['torch'].get('torch')}"
 
 
-def _age(seconds: float | None) -> str:
-    """Return seconds in the largest unit of which there are at least two."""
-    if seconds is None:
+def _age(modified: float | None) -> str:
+    """Return how long ago a time was, in the largest unit of which there are at least two."""
+    if modified is None:
         return ""
+    seconds = max(0.0, time.time() - modified)
     name, unit = next((unit for unit in _UNITS if seconds >= 2 * unit[1]), _UNITS[-1])
     return f"{seconds / unit:.0f} {name}"
 

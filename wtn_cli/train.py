@@ -57,6 +57,13 @@ BoxPolicy = Annotated[str | None, typer.Option(help="Bad boxes: error (default),
 BadImages = Annotated[
     str | None, typer.Option(help="Images that do not decode: error (default) or skip.")
 ]
+Precision = Annotated[
+    str | None,
+    typer.Option(help="Of convolutions: float32 (default), bfloat16 or float16."),
+]
+Accumulation = Annotated[
+    int | None, typer.Option(help="Passes that a batch is cut into, to save memory (1).")
+]
 Seed = Annotated[int | None, typer.Option(help="Of everything random (0).")]
 Device = Annotated[str | None, typer.Option(help="auto (default), cpu, cuda, cuda:1.")]
 ScaleSchedule = Annotated[
@@ -120,6 +127,8 @@ def train(
     policy: BoxPolicy = None,
     bad_images: BadImages = None,
     sampler: Sampler = None,
+    precision: Precision = None,
+    accumulation: Accumulation = None,
     seed: Seed = None,
     device: Device = None,
     resume: Resume = None,
@@ -158,13 +167,15 @@ def train(
         "backbone.weights": backbone_weights,
         "schedule.iterations": iterations,
         "schedule.batch_size": batch_size,
+        "engine.precision": precision,
+        "engine.accumulation": accumulation,
         "seed": seed,
         "device": device,
         "limits.max_hours": max_hours,
         "limits.skip_nonfinite": skip_nonfinite,
     }
     if show_config:
-        console.say(show_settings(config, assign or (), flags))
+        console.say(show_settings(config, assign or (), flags, scaled=scale_schedule))
         return
     if force and resume:
         raise ConfigError("--resume goes on with a run, --force replaces it", mend="Give one.")
@@ -173,9 +184,7 @@ def train(
     for passed_over in start.notes:
         console.note(f"Passed over: {passed_over}")
     stored = None if scale_schedule else start.settings  # which are scaled already
-    settings = load_settings(config or stored, assign or (), flags)
-    if scale_schedule:
-        settings = settings.scaled_to_batch()
+    settings = load_settings(config or stored, assign or (), flags, scaled=scale_schedule)
     if start.saved is not None and is_finished(start.saved, settings):
         _show_finished(start, start.saved, as_json=as_json)
         return

@@ -1,4 +1,4 @@
-"""What it costs to bring 12 million boxes from a CSV into batches."""
+"""What it costs to bring 12 million boxes from a CSV, and their images, into batches."""
 
 import statistics
 import tempfile
@@ -10,6 +10,7 @@ from typing import Any
 from pipelines.benchmarks import data_steps
 from pipelines.benchmarks.csv_libraries import CsvTiming, compare_csv_libraries
 from pipelines.benchmarks.data_steps import Iteration
+from pipelines.benchmarks.feeding import Feeding, benchmark_feeding
 from pipelines.benchmarks.fresh_process import measure
 from pipelines.data.class_files import read_vocabulary
 from pipelines.data.index import open_index
@@ -56,6 +57,7 @@ class DataBenchmark:
         check: What ``wtn check-data`` does with the file, without images.
         iteration: One pass over the list, by aspect ratio.
         csv_libraries: Reading the file alone, by library, where that was asked for.
+        feeding: Reading and decoding images.
         within_limit: Whether all promises are kept.
         missed: What is not.
         runs: Of each step.
@@ -74,6 +76,7 @@ class DataBenchmark:
     check: StepCost
     iteration: Iteration
     csv_libraries: Sequence[CsvTiming]
+    feeding: Feeding
     within_limit: bool
     missed: tuple[str, ...]
     runs: int
@@ -89,6 +92,7 @@ def benchmark_data(
     boxes: Path | None = None,
     runs: int = 3,
     compare_libraries: bool = False,
+    time_feeding: Callable[[], Feeding] = benchmark_feeding,
 ) -> DataBenchmark:
     """Index, reopen, balance and iterate a box file of the size of the Open Images challenge.
 
@@ -99,6 +103,7 @@ def benchmark_data(
         boxes: Measure this Open Images box CSV, of ``classes``, instead of a drawn one.
         runs: How often each step is repeated.
         compare_libraries: Read the file with every installed CSV library too.
+        time_feeding: Measures how fast images come.
 
     Raises:
         WTNError: If a file is bad.
@@ -131,6 +136,7 @@ def benchmark_data(
             check=costs["check"],
             iteration=measure(data_steps.iterate, index).result,
             csv_libraries=compare_csv_libraries(boxes, runs) if compare_libraries else (),
+            feeding=time_feeding(),
             within_limit=not missed,
             missed=missed,
             runs=runs,

@@ -77,8 +77,8 @@ class TrainBenchmark:
         runs: Rounds in which all took turns, after a warm-up.
         methods: Of each method.
         time_ratio: Over Faster R-CNN's; the median of the rounds' ratios.
-        memory_ratio: Over Faster R-CNN's. On a GPU of what torch allocates there, on a CPU of what
-            a process holds beyond what it held before there was a model.
+        memory_ratio: Over Faster R-CNN's, of the most bytes that torch gave out at a time: weights,
+            states of the optimizers, gradients and activations.
         paper: Both ratios of the paper.
         limits: The ratios that AE-WTN, or AE-WTN with drawn classes, stays under on a GPU at the
             paper's size in float32.

@@ -10,12 +10,12 @@ from functools import partial
 
 import torch
 
+from pipelines.benchmarks.allocated_memory import peak_allocated_bytes
 from pipelines.benchmarks.stage_clock import seconds_of
 from pipelines.benchmarks.train_models import drawn_detector
 from pipelines.benchmarks.train_setup import TrainSetup, draw_batch, train_settings
 from pipelines.data.batches import Batch
 from pipelines.errors import RunError
-from pipelines.memory import peak_rss_bytes
 from pipelines.training.acceleration import accelerate
 from pipelines.training.optimizers import Optimizers
 from pipelines.training.step import TrainingStep
@@ -23,7 +23,7 @@ from pipelines.training.step import TrainingStep
 Turn = Callable[[int], object]  # takes so many steps
 STEPS_OF_A_TURN = {"cuda": 10, "cpu": 1}  # a GPU is kept busy by steps that follow each other
 WARM_UP_TURNS = {"cuda": 5, "cpu": 1}
-STEPS_FOR_MEMORY = 3  # the optimizers have their state after the first
+STEPS_FOR_MEMORY = 2  # the optimizers have their state after the first
 
 
 @dataclass(frozen=True)
@@ -105,16 +105,13 @@ def rounds(setup: TrainSetup, turns: Mapping[str, Turn], runs: int) -> Iterator[
 
 
 def peak_bytes(setup: TrainSetup, contestant: Contestant) -> int:
-    """Return the most memory that a training needs, in a process of its own.
+    """Return the most memory that torch gives out to a training, in a process of its own."""
 
-    On a GPU that is what torch allocates there; on a CPU, what the process holds beyond what it
-    held before there was a model.
-    """
-    on_gpu = torch.device(setup.device).type == "cuda"
-    with cpu_threads(setup.threads):
-        before = 0 if on_gpu else peak_rss_bytes()
+    def run() -> None:
         OurTurn(setup, contestant)(STEPS_FOR_MEMORY)
-    return torch.cuda.max_memory_allocated(setup.device) if on_gpu else peak_rss_bytes() - before
+
+    with cpu_threads(setup.threads):
+        return peak_allocated_bytes(run, torch.device(setup.device))
 
 
 @contextmanager

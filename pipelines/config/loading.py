@@ -19,6 +19,8 @@ def load_settings(
     file: Path | None = None,
     assignments: Sequence[str] = (),
     flags: Mapping[str, Any] | None = None,
+    *,
+    scaled: bool = False,
 ) -> TrainSettings:
     """Merge a TOML file, ``a.b=c`` assignments and flags; the later win.
 
@@ -26,18 +28,21 @@ def load_settings(
         file: Settings file; relative paths in it are relative to the working directory.
         assignments: ``key.path=value`` with a TOML value; what is no TOML value is a string.
         flags: ``key.path`` to value; None means that the flag was not given.
+        scaled: Fit all that to the batch size, see :meth:`TrainSettings.scaled_to_batch`.
 
     Raises:
         ConfigError: On an unknown key (names the nearest valid one), a bad value, or bad syntax.
         DatasetError: If the file cannot be read.
     """
-    return _validate_given(*_merge(file, assignments, flags), file)
+    return _validate_given(*_merge(file, assignments, flags), file, scaled=scaled)
 
 
 def show_settings(
     file: Path | None = None,
     assignments: Sequence[str] = (),
     flags: Mapping[str, Any] | None = None,
+    *,
+    scaled: bool = False,
 ) -> str:
     """Return all settings as the text of a settings file; the arguments are of load_settings.
 
@@ -52,7 +57,7 @@ def show_settings(
         group = _value_at(tree, groups)
         if group is None or (isinstance(group, Mapping) and name not in group):
             _assign(tree, key, _NOT_GIVEN)
-    text = _validate_given(tree, from_file, file).as_toml().rstrip("\n")
+    text = _validate_given(tree, from_file, file, scaled=scaled).as_toml().rstrip("\n")
     lines = text.split("\n")  # and nowhere else: a value may hold other ends of lines
     return "\n".join(f"# {line}" if line.endswith(f'"{_NOT_GIVEN}"') else line for line in lines)
 
@@ -98,7 +103,7 @@ def validate_settings(
 
 
 def _validate_given(
-    tree: Mapping[str, Any], from_file: Mapping[str, Any], file: Path | None
+    tree: Mapping[str, Any], from_file: Mapping[str, Any], file: Path | None, *, scaled: bool
 ) -> TrainSettings:
     """Return what a user gave as settings; what changes nothing is refused here.
 
@@ -113,7 +118,7 @@ def _validate_given(
             where=file if _value_at(from_file, ("head", "zsd", "margin")) == zsd.margin else None,
             mend="Leave it out, or set head.zsd.mode to margin.",
         )
-    return settings
+    return settings.scaled_to_batch() if scaled else settings
 
 
 def _read_file(file: Path) -> dict[str, Any]:

@@ -157,7 +157,7 @@ class TrainingLoop:
         if progress.skipped < self._settings.limits.skip_nonfinite:
             progress.skipped += 1
             return
-        batch = Batch.joined(self._team.gather_objects(batch))
+        batch = Batch.joined(self._team.gather_objects(batch.to(torch.device("cpu"))))
         kept = self._folder.keep_for_replay(self._trainee, progress, batch, outcome)
         self._team.barrier()
         raise nonfinite_error(iteration, batch, outcome, kept)

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
+import torch
 from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.nn.utils import clip_grad_norm_
@@ -119,8 +120,9 @@ class Optimizers:
             gathered[kind, parameter][quantity] = value
         for kind, optimizer in zip(_KINDS, self._all, strict=False):
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
-            found = [gathered.pop((kind, self._names[id(p)]), {}) for p in parameters]
-            _refuse_misfits(parameters, found)
+            found = [
+                _laid_out_as(p, gathered.pop((kind, self._names[id(p)]), {})) for p in parameters
+            ]
             groups = optimizer.state_dict()["param_groups"]
             optimizer.load_state_dict({"state": dict(enumerate(found)), "param_groups": groups})
         if gathered:
@@ -136,12 +138,15 @@ def rate_factor(iteration: int, schedule: ScheduleSettings, gamma: float) -> flo
     return factor * (schedule.warmup_factor * (1 - progress) + progress)
 
 
-def _refuse_misfits(parameters: list[nn.Parameter], found: list[dict[str, Tensor]]) -> None:
-    for parameter, quantities in zip(parameters, found, strict=True):
-        for quantity, value in quantities.items():
-            if value.dim() and value.shape != parameter.shape:
-                shapes = f"{list(value.shape)} for {list(parameter.shape)}"
-                raise ArtifactError(f"{quantity} of another size: {shapes}")
+def _laid_out_as(parameter: nn.Parameter, quantities: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return quantities in the memory format of their parameter, which fused steps rely on."""
+    found = dict(quantities)
+    for name in quantities.keys() - {"step"}:
+        if found[name].shape != parameter.shape:
+            shapes = f"{list(found[name].shape)} for {list(parameter.shape)}"
+            raise ArtifactError(f"{name} of another size: {shapes}")
+        found[name] = torch.empty_like(parameter).copy_(found[name])
+    return found
 
 
 def _detector_groups(

@@ -59,7 +59,7 @@ def find_start(resume: str | None, output: Path | None) -> Start:
         output: The run folder to write; None is that of the state, or else ``run``.
 
     Raises:
-        ArtifactError: If there is nothing whole to go on from.
+        ArtifactError: If there is nothing whole to go on from, though there should be.
         ConfigError: If the state is of a folder that has later ones, or of none.
     """
     if resume is None:
@@ -67,6 +67,8 @@ def find_start(resume: str | None, output: Path | None) -> Start:
     if resume == AUTO:
         folder = output or DEFAULT_FOLDER
         found, passed_over = newest_whole(folder / CHECKPOINTS)
+        if found is None and passed_over:
+            raise _nothing_whole(folder, passed_over)
         return Start(folder, found, _settings_in(folder), tuple(passed_over))
     saved, notes = _at(Path(resume))
     folder = output or _run_folder_of(saved.pair)
@@ -151,12 +153,17 @@ def _at(path: Path) -> tuple[Saved, tuple[str, ...]]:
     pairs = path / CHECKPOINTS
     saved, notes = newest_whole(pairs if pairs.is_dir() else path)
     if saved is None:
-        raise ArtifactError(
-            "; ".join(["no whole training state to go on from", *notes]),
-            where=path,
-            mend="Name a run folder, or an iteration-….state.safetensors in it.",
-        )
+        raise _nothing_whole(path, notes)
     return saved, tuple(notes)
+
+
+def _nothing_whole(path: Path, notes: list[str]) -> ArtifactError:
+    return ArtifactError(
+        "; ".join(["no whole training state to go on from", *notes]),
+        where=path,
+        mend="Name a run folder, or an iteration-….state.safetensors in one; or begin anew with "
+        "--force and without --resume.",
+    )
 
 
 def _settings_in(folder: Path) -> Path | None:

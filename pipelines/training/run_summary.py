@@ -1,6 +1,5 @@
 """A run in one line, also a damaged one."""
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +23,7 @@ class RunSummary:
         best: Its highest value so far, a fraction of 1.
         best_iteration: Steps before it was measured.
         images_per_second: Median over all windows.
-        age_seconds: Since it was last written.
+        modified: When it was last written, in seconds since the epoch.
         fault: What is wrong with a damaged one.
     """
 
@@ -39,7 +38,7 @@ class RunSummary:
     best: float | None = None
     best_iteration: int | None = None
     images_per_second: float | None = None
-    age_seconds: float | None = None
+    modified: float | None = None
     fault: str | None = None
 
 
@@ -58,7 +57,7 @@ def summary(run: Run, name: str) -> RunSummary:
         best=best.metrics[run.metric] if best and run.metric else None,
         best_iteration=best.iteration if best else None,
         images_per_second=run.history.images_per_second,
-        age_seconds=max(0.0, time.time() - run.modified),
+        modified=run.modified,
     )
 
 

@@ -103,26 +103,32 @@ def trained(
     [
         {"head": {"groups": 8, "dropout": 0.3, "reconstructed_count": 2}},
         {"head": {"method": "zsd"}},
-        {"backbone": {"name": "resnet18", "frozen_batch_norm": False, "trainable_stages": 5}},
+        {"backbone": {"frozen_batch_norm": False, "trainable_stages": 5}},
+        {"engine": {"channels_last": True}},
+        {"engine": {"precision": "float16", "accumulation": 2}},
         {"schedule": {"log_every": 2, "iterations": 4, "steps": [2], "warmup_iterations": 3}},
         {"data": {"workers": 1}},
     ],
-    ids=["dropout", "zsd", "batch-norm", "schedule", "worker"],
+    ids=["dropout", "zsd", "batch-norm", "layout", "float16", "schedule", "worker"],
 )
 def test_whatever_is_trained_goes_on_exactly(
     change: Tree, settings_tree: Tree, tmp_path: Path
 ) -> None:
-    """From the first iteration on, in another folder, it comes to the same weights and records."""
+    """From the first iteration on, in another folder, it comes to the same state and records."""
     for key, value in change.items():
-        settings_tree[key] = settings_tree[key] | value
-    if change.get("backbone"):
-        del settings_tree["backbone"]["weights"]
+        settings_tree[key] = settings_tree.get(key, {}) | value
     whole, rest = tmp_path / "whole", tmp_path / "rest"
     trained(settings_tree, whole)
 
     trained(settings_tree, rest, saved=read_whole(Pair(whole / "checkpoints", 1)))
 
     assert same_weights(whole, rest)
+    one, other = (newest_whole(run / "checkpoints")[0] for run in (whole, rest))
+    assert one is not None
+    assert other is not None
+    assert one.state.optimizers.keys() == other.state.optimizers.keys()
+    assert all(one.state.optimizers[n].equal(t) for n, t in other.state.optimizers.items())
+    assert (one.state.step, one.state.progress) == (other.state.step, other.state.progress)
     records = [(run / "metrics.jsonl").read_text().splitlines() for run in (whole, rest)]
     assert records[1] == records[0][1:]
 

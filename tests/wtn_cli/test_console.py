@@ -114,3 +114,19 @@ def test_lines_go_through_the_bar_on_the_same_terminal(monkeypatch: pytest.Monke
 
     assert stdout.getvalue() == ""  # the bar prints it, and knows where
     assert "frame1.jpg: 1 object\n" in shown.getvalue()
+
+
+def test_a_muted_process_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """Under torchrun one process speaks: no lines, no JSON, no tables and no progress of others."""
+    console.mute()
+    try:
+        console.say("line")
+        console.note("note")
+        console.emit_json({"a": 1})
+        console.show_facts("title", {"a": 1})
+        with console.progress("train") as bar:
+            bar.update(1, 2)
+    finally:
+        console.unmute()
+
+    assert capsys.readouterr() == ("", "")

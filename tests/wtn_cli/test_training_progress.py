@@ -1,6 +1,10 @@
 """Tests for wtn_cli.training_progress."""
 
 import io
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -8,6 +12,8 @@ from rich.console import Console
 from pipelines.training.records import StepRecord, Timing
 from wtn_cli import console
 from wtn_cli.training_progress import TrainingProgress
+
+Wtn = Callable[..., "subprocess.CompletedProcess[str]"]
 
 LOSSES = {
     "loss_classifier": 1.5, "loss_box_reg": 0.25, "loss_reconstruction": 4.5,
@@ -67,3 +73,36 @@ def test_an_evaluation_is_a_line_in_percent(capsys: pytest.CaptureFixture[str]) 
         TrainingProgress(bar).evaluated(400, {"seen_AP50": 0.5, "novel_AP50": 0.12345})
 
     assert capsys.readouterr().err == "evaluated after 400: seen AP50 50.00, novel AP50 12.35\n"
+
+
+def test_a_run_folder_is_complete(wtn: Wtn, settings_toml: Path, tmp_path: Path) -> None:
+    """A training on the command line leaves everything that tells of it."""
+    assert wtn("train", "--config", settings_toml, "-o", tmp_path / "run").returncode == 0
+
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+        "settings.toml", "metrics.jsonl", "timings.jsonl", "checkpoints", "checkpoint.safetensors",
+        "environment.json", "losses.png", "learning-rates.png", "model-card.md",
+    }  # fmt: skip
+
+
+def test_tensorboard_is_written_into_the_run(wtn: Wtn, settings_toml: Path, tmp_path: Path) -> None:
+    """On demand."""
+    pytest.importorskip("tensorboard")
+
+    ended = wtn("train", "--config", settings_toml, "-o", tmp_path / "run", "--tensorboard")
+
+    assert ended.returncode == 0
+    assert list((tmp_path / "run" / "tensorboard").glob("events.*"))
+
+
+def test_tensorboard_that_is_missing_is_told_before_training(
+    wtn: Wtn, settings_toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a usage error, and nothing is written."""
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+
+    ended = wtn("train", "--config", settings_toml, "-o", tmp_path / "run", "--tensorboard")
+
+    assert ended.returncode == 2
+    assert "Install it: pip install tensorboard" in ended.stderr
+    assert not (tmp_path / "run").exists()

@@ -61,6 +61,8 @@ class WeightTransferHead(SeenAndOtherHead):
     """
 
     _rows: Tensor
+    _all: Tensor
+    _seen_rising: Tensor
 
     def __init__(self, source: ClassRowSource, roi_width: int, settings: HeadSettings) -> None:
         super().__init__(source, roi_width, settings.prior)
@@ -78,6 +80,9 @@ class WeightTransferHead(SeenAndOtherHead):
         self.common_bias = nn.Parameter(torch.full((biases,), prior_bias(settings.prior)))
         with torch.no_grad():
             self.register_buffer("_rows", self.standardize(source.rows), persistent=False)
+        places = torch.arange(len(source.rows))
+        self.register_buffer("_all", places, persistent=False)
+        self.register_buffer("_seen_rising", source.seen_rows.sort().values, persistent=False)
 
     @property
     def computes_rows(self) -> bool:
@@ -86,7 +91,7 @@ class WeightTransferHead(SeenAndOtherHead):
 
     def seen_class_rows(self) -> ClassRows:
         """Return the transferred rows of the seen classes."""
-        return self._seen_class_rows(self._encode_seen(self._seen_rows))
+        return self._seen_class_rows(self._encode_seen(self._seen_rows[:0]))
 
     def class_rows(self, rows: Tensor, shares: Tensor | None = None) -> ClassRows:
         """Standardise with the statistics of training, and transfer."""
@@ -117,11 +122,6 @@ class WeightTransferHead(SeenAndOtherHead):
         assert isinstance(encoder, WeightTransfer)
         return encoder
 
-    @property
-    def _all(self) -> Tensor:
-        """The classifier rows of all C classes."""
-        return torch.arange(len(self._rows), device=self._rows.device)
-
     def _draw(self) -> Tensor:
         """Return the classifier rows that are reconstructed this time."""
         settings = self._settings
@@ -135,7 +135,7 @@ class WeightTransferHead(SeenAndOtherHead):
 
     def _rows_to_hold(self) -> ClassRows:
         """Encode what :meth:`rows_and_losses` does if dropout draws for every row of it."""
-        others = self._draw() if self._settings.dropout else self._seen_rows
+        others = self._draw() if self._settings.dropout else self._seen_rows[:0]
         return self.with_other(self._seen_class_rows(self._encode_seen(others)))
 
     def _encode_seen(self, others: Tensor) -> Encoded:
@@ -144,10 +144,11 @@ class WeightTransferHead(SeenAndOtherHead):
 
     def _wanted(self, drawn: Tensor) -> Tensor:
         """Return the classifier rows to encode: the seen ones and those drawn, rising."""
-        if len(drawn) == len(self._rows):
-            return drawn
-        if self._settings.hidden_norm == "batch":  # whose statistics are those of all classes
+        batch_norm = self._settings.hidden_norm == "batch"  # with statistics of all classes
+        if batch_norm or len(drawn) == len(self._rows):
             return self._all
+        if len(drawn) == 0:
+            return self._seen_rising
         wanted: Tensor = torch.cat([self._seen_rows, drawn]).unique()  # type: ignore[no-untyped-call]
         return wanted
 

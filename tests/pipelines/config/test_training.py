@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.config import TrainSettings, validate_settings
+from pipelines.config import TrainSettings, load_settings, show_settings, validate_settings
 
 
 def settings_for(batch_size: int, **schedule: object) -> TrainSettings:
@@ -46,3 +46,14 @@ def test_steps_that_meet_become_one() -> None:
     scaled = settings_for(80, iterations=3, steps=[10, 11]).scaled_to_batch()
 
     assert (scaled.schedule.iterations, scaled.schedule.steps) == (1, (1,))
+
+
+def test_all_that_is_given_is_scaled() -> None:
+    """A file, assignments and flags are merged first; what is shown is what is used."""
+    given = ["classifier=c", "data.boxes=b", "schedule.iterations=1000", "schedule.steps=[600]"]
+    flags = {"schedule.batch_size": 4}
+
+    settings = load_settings(None, given, flags, scaled=True)
+
+    assert (settings.schedule.iterations, settings.schedule.steps) == (2000, (1200,))
+    assert show_settings(None, given, flags, scaled=True) == settings.as_toml().rstrip("\n")

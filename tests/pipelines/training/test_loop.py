@@ -106,6 +106,16 @@ def test_records_average_over_their_window(tmp_path: Path) -> None:
     assert [json.loads(line)["seconds_left"] for line in timings][-1] == 0
 
 
+def test_rates_follow_the_schedule(tmp_path: Path) -> None:
+    """A step at 3 is felt in the fourth iteration."""
+    run = Run(tmp_path, schedule={"steps": [3], "log_every": 1})
+
+    run.take()
+
+    rates = [record["learning_rates"]["lr"] for record in run.metrics()]
+    assert rates == pytest.approx([0.01, 0.01, 0.01, 0.001, 0.001])
+
+
 def test_a_loss_that_is_not_finite_stops_before_the_step(tmp_path: Path) -> None:
     """Loss, iteration and images are named, and what is kept is the state before the step."""
     run = Run(tmp_path, schedule={"checkpoint_every": 1})

@@ -91,6 +91,14 @@ def _copy(run: Path, folder: str, iteration: int) -> Path:
     return path
 
 
+def test_auto_does_not_begin_anew_where_all_is_damaged(run: Path) -> None:
+    """The run would be lost; the message names what is wrong with it."""
+    (run / "checkpoints" / "iteration-00000003.safetensors").unlink()
+
+    with pytest.raises(ArtifactError, match=r"to go on from; .*00003\.safetensors: no such file"):
+        find_start("auto", run)
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -95,3 +95,21 @@ def test_more_rows_than_there_are_is_all_of_them(source: ClassRowSource, make: M
     plain, counted = make(source, "ae-wtn"), make(source, "ae-wtn", reconstructed_count=C)
 
     torch.testing.assert_close(counted.rows_and_losses()[1], plain.rows_and_losses()[1])
+
+
+@pytest.mark.parametrize("method", ["wtn", "wtn+", "ae-wtn"])
+@pytest.mark.parametrize("classes", ["all", "seen"])
+def test_rows_are_in_the_order_of_the_classes_where_all_are_seen(
+    make: Make, method: str, classes: str
+) -> None:
+    """A classifier of which every class has boxes, in another order, gives each its own row."""
+    order = torch.tensor([2, 0, 3, 1])
+    classifier = torch.randn(4, 12, generator=torch.Generator().manual_seed(3))
+    source = ClassRowSource(classifier, order, torch.arange(4), order[:0])
+    head = make(source, method, **({"reconstructed": classes} if method == "ae-wtn" else {}))
+
+    expected = head.class_rows(classifier[order]).weight
+
+    torch.testing.assert_close(head.detection_rows().weight, expected)
+    torch.testing.assert_close(head.rows_and_losses()[0].weight, expected)
+    torch.testing.assert_close(head.hold_rows().weight, expected)

@@ -1,0 +1,19 @@
+"""Tests for pipelines.benchmarks.allocated_memory."""
+
+import torch
+
+from pipelines.benchmarks.allocated_memory import peak_allocated_bytes
+
+
+def test_the_peak_is_of_what_is_held_at_a_time() -> None:
+    """What was let go of before does not count, what came before the start neither."""
+    before = torch.zeros(10**6)
+
+    def run() -> None:
+        first = torch.empty(10**6)
+        second = torch.empty(2 * 10**6)
+        del first
+        torch.empty(500_000)
+        second.add_(before[0])
+
+    assert peak_allocated_bytes(run, torch.device("cpu")) == 4 * 3 * 10**6

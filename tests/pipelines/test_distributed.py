@@ -1,0 +1,56 @@
+"""Tests for pipelines.distributed in one process; tests of several are with what they train."""
+
+import pytest
+import torch
+
+from pipelines.distributed import ALONE, Team, is_lost_connection, joined
+from pipelines.errors import ConfigError
+
+
+def test_alone_there_is_nobody_to_wait_for() -> None:
+    """Every exchange returns what it was given, and nothing needs to be connected."""
+    tensor = torch.tensor([1.0, 2.0])
+
+    with joined(ALONE, "cpu") as device:
+        ALONE.mean([tensor])
+        ALONE.copy_leader([tensor])
+        ALONE.barrier()
+
+    assert device == torch.device("cpu")
+    assert tensor.tolist() == [1, 2]
+    assert (ALONE.total(3), ALONE.any(True), ALONE.any(False)) == (3, True, False)
+    assert ALONE.gather_objects("a") == ["a"]
+    assert ALONE.is_leader
+
+
+def test_each_process_takes_its_own_gpu() -> None:
+    """A GPU that is named is refused where several processes would share it; a CPU is shared."""
+    team = Team(rank=3, size=4, local_rank=1)
+
+    with pytest.raises(ConfigError, match="4 processes cannot share device 'cuda:1'"):
+        team.device("cuda:1")
+    assert team.device("cpu") == torch.device("cpu")
+    if torch.cuda.device_count() < 2:
+        with pytest.raises(ConfigError, match="'cuda:1' cannot be used here"):
+            team.device("cuda")
+
+
+def test_a_process_that_knows_no_address_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without torchrun's variables there is one message, and what to start it with."""
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+
+    with (
+        pytest.raises(ConfigError, match=r"process 0 of 2 does not know the others .*MASTER_ADDR"),
+        joined(Team(size=2), "cpu"),
+    ):
+        pass
+
+
+def test_only_a_lost_connection_is_one() -> None:
+    """Other errors of a step are told as what they are."""
+    text = "[../third_party/gloo/gloo/transport/tcp/pair.cc:538] Connection closed by peer"
+
+    assert is_lost_connection(RuntimeError(text))
+    assert is_lost_connection(torch.distributed.DistNetworkError("timed out"))
+    assert not is_lost_connection(RuntimeError("shapes do not match"))
+    assert not is_lost_connection(OSError("gloo"))
