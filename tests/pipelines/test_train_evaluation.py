@@ -18,33 +18,19 @@ from pipelines.train import TrainReport, train_detector
 Tree = dict[str, Any]
 
 
-@pytest.fixture
-def boxes(world: SimpleNamespace, tmp_path: Path) -> Path:
-    """Return large boxes of a seen and of a novel class, some of which a bad detector finds."""
-    lines = ["ImageID,LabelName,XMin,XMax,YMin,YMax"] + [
-        f"img{image},{class_id},{x},{x + 0.6},{x},{x + 0.6}"
-        for image in range(6)
-        for class_id in ("/m/01", "/m/04")
-        for x in (0.0, 0.2, 0.4)
-    ]
-    path = tmp_path / "evaluation-boxes.csv"
-    path.write_text("\n".join(lines) + "\n")
-    return path
-
-
 def train(tree: Tree, output: Path, **more: Tree) -> TrainReport:
     """Train with more settings than those of the tree."""
     return train_detector(validate_settings({**tree, **more}), output)
 
 
 def test_training_does_not_notice_an_evaluation(
-    settings_tree: Tree, world: SimpleNamespace, boxes: Path, tmp_path: Path
+    settings_tree: Tree, world: SimpleNamespace, large_boxes: Path, tmp_path: Path
 ) -> None:
     """Weights and records are bit for bit those without, and the best has its recorded figure."""
     settings_tree["detector"]["anchor_sizes"] = [32, 36, 40, 44, 48]
     settings_tree["head"] |= {"dropout": 0.3}
     settings_tree["schedule"]["iterations"] = 5
-    evaluation = {"every": 2, "boxes": boxes, "images": world.images}
+    evaluation = {"every": 2, "boxes": large_boxes, "images": world.images}
     plain = train(settings_tree, tmp_path / "plain")
 
     watched = train(settings_tree, tmp_path / "watched", evaluation=evaluation,
@@ -65,17 +51,20 @@ def test_training_does_not_notice_an_evaluation(
     value = figures[best.iteration]["novel_AP50"]
     assert value == max(each["novel_AP50"] for each in figures.values()) > 0
     report = evaluate_detector(
-        tmp_path / "watched" / "best.safetensors", None, [world.images], GroundTruthFiles(boxes),
+        tmp_path / "watched" / "best.safetensors",
+        None,
+        [world.images],
+        GroundTruthFiles(large_boxes),
         scoring=Scoring(classes="novel"),
-    )  # fmt: skip
+    )
     assert value == report.by_group()[0].AP50
 
 
 def test_an_evaluation_that_cannot_be_is_refused_before_the_first_step(
-    settings_tree: Tree, world: SimpleNamespace, boxes: Path, tmp_path: Path
+    settings_tree: Tree, world: SimpleNamespace, large_boxes: Path, tmp_path: Path
 ) -> None:
     """And nothing is written."""
-    evaluation = {"every": 2, "boxes": boxes, "images": world.images}
+    evaluation = {"every": 2, "boxes": large_boxes, "images": world.images}
 
     with pytest.raises(ConfigError, match="no figure 'other_AP50'"):
         train(settings_tree, tmp_path / "run", evaluation=evaluation,
