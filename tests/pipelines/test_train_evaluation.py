@@ -10,8 +10,9 @@ import torch
 
 from pipelines.artifacts import DetectorCheckpoint
 from pipelines.config import validate_settings
-from pipelines.errors import ConfigError
+from pipelines.errors import ConfigError, RunError
 from pipelines.evaluate import GroundTruthFiles, evaluate_detector
+from pipelines.metrics.periodic_evaluation import PeriodicEvaluation
 from pipelines.metrics.scorer import Scoring
 from pipelines.train import TrainReport, train_detector
 
@@ -71,3 +72,20 @@ def test_an_evaluation_that_cannot_be_is_refused_before_the_first_step(
               checkpoints={"keep_best": "other_AP50"})  # fmt: skip
 
     assert not (tmp_path / "run").exists()
+
+
+def test_what_was_trained_is_saved_when_an_evaluation_fails(
+    settings_tree: Tree, world: SimpleNamespace, large_boxes: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Whatever it failed of: here its temporary files have no room."""
+    evaluation = {"every": 2, "boxes": large_boxes, "images": world.images}
+
+    def fail(evaluation: PeriodicEvaluation, model: object) -> None:
+        raise RunError("no detections can be put aside here")
+
+    monkeypatch.setattr(PeriodicEvaluation, "__call__", fail)
+    with pytest.raises(RunError, match="no detections"):
+        train(settings_tree, tmp_path / "run", evaluation=evaluation)
+
+    assert DetectorCheckpoint.load(tmp_path / "run" / "checkpoint.safetensors").iteration == 2
