@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.environment.checks import SHARED_MEMORY, Check, free_bytes, open_files, run_checks
+from pipelines.environment.checks import SHARED_MEMORY, free_bytes, open_files, run_checks
 from pipelines.environment.git import GitState, git_state
 from pipelines.environment.hardware import (
     available_cpus,
@@ -17,6 +17,7 @@ from pipelines.environment.hardware import (
     memory_bytes,
 )
 from pipelines.environment.packages import extras
+from pipelines.environment.verdicts import Check
 from pipelines.provenance import tool_version
 
 FILE = "environment.json"
@@ -67,14 +68,17 @@ class Environment:
             temporary.write_text(json.dumps(asdict(self), indent=2) + "\n")
 
 
-def describe_environment(output: Path, data: Mapping[str, Path] | None = None) -> Environment:
+def describe_environment(
+    output: Path, data: Mapping[str, Path] | None = None, device: str | None = None
+) -> Environment:
     """Look at this machine.
 
     Args:
         output: Where a run would be written.
         data: Files whose git state is wanted, by role.
+        device: The only one to try beside the CPU; None for all GPUs.
     """
-    checks = tuple(run_checks(output))  # imports torch, if it can be
+    checks = tuple(run_checks(output, device))  # imports torch, if it can be
     return Environment(
         wtn=tool_version(),
         program=_program_state(),

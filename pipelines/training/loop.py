@@ -17,6 +17,7 @@ from pipelines.errors import (
     DatasetError,
     Interrupted,
     LostWorkerError,
+    WTNError,
     did_you_mean,
 )
 from pipelines.training.nonfinite import nonfinite_error
@@ -195,7 +196,12 @@ class TrainingLoop:
     def _evaluate_now(self, evaluate: Evaluate) -> bool:
         """Record an evaluation; tell whether it is the best so far."""
         progress, metric = self._progress, self._settings.checkpoints.keep_best
-        figures = evaluate()
+        try:
+            with self._watch.paused():
+                figures = evaluate()
+        except WTNError:  # raised in all processes, and what was trained is as good as before
+            self._save_unless_saved()
+            raise
         self._folder.log_evaluation(progress.iteration, figures)
         for observer in self._observers:
             observer.evaluated(progress.iteration, figures)
