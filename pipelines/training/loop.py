@@ -17,6 +17,7 @@ from pipelines.errors import (
     DatasetError,
     Interrupted,
     LostWorkerError,
+    WTNError,
     did_you_mean,
 )
 from pipelines.training.nonfinite import nonfinite_error
@@ -99,6 +100,8 @@ class TrainingLoop:
         except (DatasetError, ArtifactError, LostWorkerError) as error:  # between two steps
             if self._team.size == 1:  # the others do not know, and wait for this one's gradients
                 self._save_unless_saved()
+            if self._stop.is_made:  # by a signal that may have ended the workers too
+                raise self._interrupted("stopped") from error
             mend = " ".join(filter(None, [error.mend, self._folder.how_to_go_on()]))
             raise type(error)(error.what, where=error.where, mend=mend) from error
 
@@ -160,7 +163,7 @@ class TrainingLoop:
         batch = Batch.joined(self._team.gather_objects(batch.to(torch.device("cpu"))))
         kept = self._folder.keep_for_replay(self._trainee, progress, batch, outcome)
         self._team.barrier()
-        raise nonfinite_error(iteration, batch, outcome, kept)
+        raise nonfinite_error(iteration, batch, outcome, kept, self._folder.how_to_go_on())
 
     def _tell_and_save(self) -> None:
         schedule, iteration = self._settings.schedule, self._progress.iteration
@@ -193,7 +196,12 @@ class TrainingLoop:
     def _evaluate_now(self, evaluate: Evaluate) -> bool:
         """Record an evaluation; tell whether it is the best so far."""
         progress, metric = self._progress, self._settings.checkpoints.keep_best
-        figures = evaluate()
+        try:
+            with self._watch.paused():
+                figures = evaluate()
+        except WTNError:  # raised in all processes, and what was trained is as good as before
+            self._save_unless_saved()
+            raise
         self._folder.log_evaluation(progress.iteration, figures)
         for observer in self._observers:
             observer.evaluated(progress.iteration, figures)
