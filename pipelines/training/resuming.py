@@ -117,6 +117,13 @@ def refuse_other_settings(saved: Saved, settings: TrainSettings) -> None:
         )
 
 
+def judges_otherwise(saved: Saved, settings: TrainSettings) -> bool:
+    """Tell whether evaluations until here say nothing about which later one is the best."""
+    stored = validate_settings(saved.checkpoint.config)
+    there, now = (each.evaluation.model_copy(update={"every": None}) for each in (stored, settings))
+    return there != now or stored.checkpoints.keep_best != settings.checkpoints.keep_best
+
+
 def refuse_other_inputs(saved: Saved, provenance: Provenance) -> None:
     """Raise MismatchError if a file has other contents than the one that was trained on."""
     there, now = (
