@@ -20,8 +20,12 @@ from pipelines.training.model import build_model
 from pipelines.training.optimizers import Optimizers
 from pipelines.training.prefetch import on_device
 from pipelines.training.progress import Progress
-from pipelines.training.resuming import judges_otherwise, refuse_other_inputs, refuse_other_settings
 from pipelines.training.run_folder import CHECKPOINT, is_of
+from pipelines.training.same_training import (
+    judges_otherwise,
+    refuse_other_inputs,
+    refuse_other_settings,
+)
 from pipelines.training.step import TrainingStep
 from pipelines.training.trainee import Trainee
 
