@@ -9,14 +9,11 @@ from typing import Any
 import pytest
 
 from pipelines.config import validate_settings
-from pipelines.errors import ArtifactError, ConfigError, MismatchError
+from pipelines.errors import ArtifactError, ConfigError
 from pipelines.training.checkpoints import Saved, newest_whole
 from pipelines.training.resuming import (
     find_start,
     is_finished,
-    judges_otherwise,
-    refuse_other_inputs,
-    refuse_other_settings,
 )
 
 Tree = dict[str, Any]
@@ -100,84 +97,8 @@ def test_auto_does_not_begin_anew_where_all_is_damaged(run: Path) -> None:
         find_start("auto", run)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda tree: tree.update(device="cuda", classifier="elsewhere", limits={"max_hours": 1}),
-        lambda tree: tree["data"].update(images=["a", "b"], workers=7, bad_images="skip"),
-        lambda tree: tree.update(engine={"precision": "bfloat16"}, checkpoints={"keep_last": 5}),
-        lambda tree: tree["schedule"].update(log_every=7, checkpoint_every=7),
-        lambda tree: tree["schedule"].update(iterations=9, steps=[3, 5]),
-        lambda tree: tree.update(evaluation={"every": 2, "boxes": "val.csv"}),
-    ],
-)
-def test_what_is_not_learned_may_change(
-    saved: Saved, settings_tree: Tree, change: Callable[[Tree], object]
-) -> None:
-    """Places, machine, speed, what is told and kept, and what lies ahead of the schedule."""
-    change(settings_tree)
-
-    refuse_other_settings(saved, validate_settings(settings_tree))
-
-
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        (lambda tree: tree.update(seed=1), "seed is 0 there, 1 now"),
-        (lambda tree: tree["schedule"].update(batch_size=4), "schedule.batch_size is 2 there, 4"),
-        (
-            lambda tree: tree["schedule"].update(steps=[2, 5]),
-            r"schedule.steps is \[\] there, \[2\]",
-        ),
-        (lambda tree: tree["schedule"].update(iterations=2), "schedule.iterations is 3 there, 2"),
-        (lambda tree: tree["data"].update(horizontal_flip=0), "data.horizontal_flip is 0.5 there"),
-        (lambda tree: tree["detector"].update(min_size=32), "detector.min_size is 64 there, 32"),
-    ],
-)
-def test_other_settings_are_refused(
-    saved: Saved, settings_tree: Tree, change: Callable[[Tree], object], told: str
-) -> None:
-    """The first differences are named."""
-    change(settings_tree)
-
-    with pytest.raises(ConfigError, match=f"the run has other settings: {told}"):
-        refuse_other_settings(saved, validate_settings(settings_tree))
-
-
-@pytest.mark.parametrize(
-    ("change", "otherwise"),
-    [
-        ({"schedule": {"iterations": 9}}, False),
-        ({"checkpoints": {"keep_last": 9}}, False),
-        ({"evaluation": {"boxes": "val.csv"}}, True),
-        ({"checkpoints": {"keep_best": "x"}, "evaluation": {"every": 1, "boxes": "b"}}, True),
-    ],
-)
-def test_the_best_is_forgotten_where_another_figure_judges(
-    saved: Saved, settings_tree: Tree, change: Tree, otherwise: bool
-) -> None:
-    """Figures on other boxes, or of another name, do not compare."""
-    for key, value in change.items():
-        settings_tree[key] = settings_tree.get(key, {}) | value
-
-    assert judges_otherwise(saved, validate_settings(settings_tree)) == otherwise
-
-
 def test_a_run_is_finished_unless_it_is_made_longer(saved: Saved, settings_tree: Tree) -> None:
     """Three of three iterations are all; three of four are not."""
     assert is_finished(saved, validate_settings(settings_tree))
     settings_tree["schedule"]["iterations"] = 4
     assert not is_finished(saved, validate_settings(settings_tree))
-
-
-def test_files_with_other_contents_are_refused(saved: Saved) -> None:
-    """Also one that was not there; the role is named. Their places do not count."""
-    before = saved.checkpoint.provenance
-    parents = [{**parent, "path": "moved"} for parent in before["parents"]]
-    refuse_other_inputs(saved, {"parents": parents})
-    changed = [p | {"sha256": "0"} if p["role"] == "boxes" else p for p in parents]
-
-    with pytest.raises(MismatchError, match="another file for boxes than"):
-        refuse_other_inputs(saved, {"parents": changed})
-    with pytest.raises(MismatchError, match="another file for hierarchy"):
-        refuse_other_inputs(saved, {"parents": [*parents, {"role": "hierarchy", "sha256": "0"}]})
