@@ -106,6 +106,8 @@ class TrainingLoop:
             raise type(error)(error.what, where=error.where, mend=mend) from error
 
     def _take_all(self, deadline: float) -> Ending:
+        if self._progress.iteration >= self._settings.schedule.iterations:
+            self._begin()  # a kill may have come right before the end
         for batch in self._watch.waiting_for(self._batches):
             self._take(batch)
             self._tell_and_save()
@@ -129,10 +131,7 @@ class TrainingLoop:
         self._trainee.optimizers.set_rates(progress.iteration)
         outcome = self._trainee.step(progress.iteration + 1, batch.pixels, batch.targets)
         if not self._begun:  # not before: a run that fails at once leaves nothing
-            self._folder.begin(progress.best)
-            self._begun = True
-            for observer in self._observers:
-                observer.begun(self._folder.folder, progress.iteration)
+            self._begin()
         if outcome.finite:
             progress.window.add(outcome.losses)
         else:
@@ -141,6 +140,12 @@ class TrainingLoop:
         self._name_skipped(batch.skipped)
         self._watch.count(len(batch.images) * self._team.size)
         self._saved = False
+
+    def _begin(self) -> None:
+        self._folder.begin(self._progress.best)
+        self._begun = self._saved = True  # until the next step is taken there is nothing to save
+        for observer in self._observers:
+            observer.begun(self._folder.folder, self._progress.iteration)
 
     def _name_skipped(self, images: Sequence[SkippedImage]) -> None:
         """Count looks at images that do not decode, and name each of these once."""
