@@ -21,6 +21,7 @@ def peak_allocated_bytes(run: Callable[[], object], device: torch.device) -> int
     What libraries allocate past torch does not count, nor do tensors from before on a CPU.
     """
     if device.type == "cuda":
+        torch.cuda.init()  # type: ignore[no-untyped-call]  # or there are no statistics yet
         torch.cuda.reset_peak_memory_stats(device)
         run()
         return torch.cuda.max_memory_allocated(device)

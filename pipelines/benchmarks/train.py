@@ -1,8 +1,11 @@
 """What a training step costs by method, beside the paper's Table 4 and torchvision's own loop."""
 
+import gc
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+
+import torch
 
 from pipelines.benchmarks.fresh_process import measure
 from pipelines.benchmarks.train_ablation import DEFAULT, contestants
@@ -129,6 +132,8 @@ def _peaks(
     setup: TrainSetup, ours: Mapping[str, Contestant], progress: _Progress
 ) -> dict[str, int]:
     """Return the peak memory of each in bytes."""
+    gc.collect()
+    torch.cuda.empty_cache()  # of a GPU that the new processes share with this one
     peaks = {}
     for name, one in ours.items():
         progress.next(f"memory, {name}")

@@ -18,6 +18,7 @@ from pipelines.data.batches import Batch
 from pipelines.errors import RunError
 from pipelines.training.acceleration import accelerate
 from pipelines.training.optimizers import Optimizers
+from pipelines.training.prefetch import on_device
 from pipelines.training.step import TrainingStep
 
 Turn = Callable[[int], object]  # takes so many steps
@@ -70,9 +71,9 @@ class OurTurn:
         Raises:
             RunError: If a loss is not finite.
         """
-        for _ in range(steps):
+        for batch in on_device([self._batch] * steps, self._device):
+            self._optimizers.set_rates(self._taken)
             self._taken += 1
-            batch = self._batch.to(self._device)
             pixels = batch.images if self._float_images else batch.pixels
             outcome = self._step(self._taken, pixels, batch.targets)
             if not outcome.finite:
@@ -84,7 +85,13 @@ def _pinned(batch: Batch, device: torch.device) -> Batch:
     """Return a batch as a loader hands it over for a device."""
     if device.type != "cuda":
         return batch
-    return batch._replace(images=[image.pin_memory() for image in batch.images])
+    return batch._replace(
+        images=[image.pin_memory() for image in batch.images],
+        targets=[
+            {name: tensor.pin_memory() for name, tensor in target.items()}
+            for target in batch.targets
+        ],
+    )
 
 
 def rounds(setup: TrainSetup, turns: Mapping[str, Turn], runs: int) -> Iterator[dict[str, float]]:

@@ -100,10 +100,14 @@ class TrainingLoop:
         except (DatasetError, ArtifactError, LostWorkerError) as error:  # between two steps
             if self._team.size == 1:  # the others do not know, and wait for this one's gradients
                 self._save_unless_saved()
+            if self._stop.is_made:  # by a signal that may have ended the workers too
+                raise self._interrupted("stopped") from error
             mend = " ".join(filter(None, [error.mend, self._folder.how_to_go_on()]))
             raise type(error)(error.what, where=error.where, mend=mend) from error
 
     def _take_all(self, deadline: float) -> Ending:
+        if self._progress.iteration >= self._settings.schedule.iterations:
+            self._begin()  # a kill may have come right before the end
         for batch in self._watch.waiting_for(self._batches):
             self._take(batch)
             self._tell_and_save()
@@ -127,10 +131,7 @@ class TrainingLoop:
         self._trainee.optimizers.set_rates(progress.iteration)
         outcome = self._trainee.step(progress.iteration + 1, batch.pixels, batch.targets)
         if not self._begun:  # not before: a run that fails at once leaves nothing
-            self._folder.begin(progress.best)
-            self._begun = True
-            for observer in self._observers:
-                observer.begun(self._folder.folder, progress.iteration)
+            self._begin()
         if outcome.finite:
             progress.window.add(outcome.losses)
         else:
@@ -139,6 +140,12 @@ class TrainingLoop:
         self._name_skipped(batch.skipped)
         self._watch.count(len(batch.images) * self._team.size)
         self._saved = False
+
+    def _begin(self) -> None:
+        self._folder.begin(self._progress.best)
+        self._begun = self._saved = True  # until the next step is taken there is nothing to save
+        for observer in self._observers:
+            observer.begun(self._folder.folder, self._progress.iteration)
 
     def _name_skipped(self, images: Sequence[SkippedImage]) -> None:
         """Count looks at images that do not decode, and name each of these once."""
@@ -161,7 +168,7 @@ class TrainingLoop:
         batch = Batch.joined(self._team.gather_objects(batch.to(torch.device("cpu"))))
         kept = self._folder.keep_for_replay(self._trainee, progress, batch, outcome)
         self._team.barrier()
-        raise nonfinite_error(iteration, batch, outcome, kept)
+        raise nonfinite_error(iteration, batch, outcome, kept, self._folder.how_to_go_on())
 
     def _tell_and_save(self) -> None:
         schedule, iteration = self._settings.schedule, self._progress.iteration

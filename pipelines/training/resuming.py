@@ -8,8 +8,8 @@ from pipelines.config.comparison import differences, first_of, flat
 from pipelines.distributed import Team
 from pipelines.errors import ArtifactError, ConfigError, MismatchError
 from pipelines.provenance import Provenance
-from pipelines.training.checkpoints import Pair, Saved, newest_whole, pair_of, read_whole
-from pipelines.training.run_folder import CHECKPOINTS, SETTINGS, is_of
+from pipelines.training.checkpoints import Pair, Saved, newest_whole, pair_of, pairs_in, read_whole
+from pipelines.training.run_folder import CHECKPOINT, CHECKPOINTS, SETTINGS, is_of, name_newest
 
 AUTO = "auto"
 DEFAULT_FOLDER = Path("run")
@@ -67,7 +67,7 @@ def find_start(resume: str | None, output: Path | None) -> Start:
     if resume == AUTO:
         folder = output or DEFAULT_FOLDER
         found, passed_over = newest_whole(folder / CHECKPOINTS)
-        if found is None and passed_over:
+        if found is None and any(pair.state.exists() for pair in pairs_in(folder / CHECKPOINTS)):
             raise _nothing_whole(folder, passed_over)
         return Start(folder, found, _settings_in(folder), tuple(passed_over))
     saved, notes = _at(Path(resume))
@@ -84,6 +84,14 @@ def is_finished(saved: Saved, settings: TrainSettings) -> bool:
     """
     refuse_other_settings(saved, settings)
     return saved.iteration >= settings.schedule.iterations
+
+
+def finished_checkpoint(folder: Path, saved: Saved) -> Path:
+    """Return the detector of a finished run, by the name that it goes by in the run's folder."""
+    if not is_of(saved.pair, folder):
+        return saved.pair.checkpoint
+    name_newest(folder, saved.pair, saved.state.progress.best)  # a kill may have come before it
+    return folder / CHECKPOINT
 
 
 def refuse_other_settings(saved: Saved, settings: TrainSettings) -> None:

@@ -8,12 +8,20 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
-from pipelines.config import BackboneSettings, DetectorSettings, EngineSettings, HeadSettings
+from pipelines.config import (
+    BackboneSettings,
+    DetectorSettings,
+    EngineSettings,
+    HeadSettings,
+    OptimizerSettings,
+    ScheduleSettings,
+)
 from pipelines.errors import ConfigError
 from pipelines.models.detection import build_detector
 from pipelines.models.heads import ClassRowSource, build_head
 from pipelines.models.losses import LabelTables
 from pipelines.training.acceleration import accelerate
+from pipelines.training.optimizers import Optimizers
 
 CPU = torch.device("cpu")
 SIZES = ((64, 64), (64, 96), (96, 64))  # height and width in pixels
@@ -74,6 +82,22 @@ def test_channels_last_changes_the_layout_alone(plain: GeneralizedRCNN) -> None:
     convolved = [p for p in model.parameters() if p.dim() == 4 and p.shape[2] > 1]
     assert len(convolved) > 10
     assert all(t.is_contiguous(memory_format=torch.channels_last) for t in [*seen, *convolved])
+
+
+def test_fused_steps_keep_weights_and_their_layout_together() -> None:
+    """A fused step goes through memory in one sweep: all it reads must be laid out alike."""
+    stepped = []
+    for engine in (EngineSettings(fused=False), EngineSettings(channels_last=True)):
+        model = detector(engine)
+        schedule = ScheduleSettings(warmup_iterations=0)
+        optimizers = Optimizers(model, OptimizerSettings(), schedule, fused=engine.fused)
+        for _ in range(2):
+            optimizers.zero_grad()
+            gradients(model)
+            optimizers.step()
+        stepped.append({name: p.detach() for name, p in model.named_parameters()})
+
+    torch.testing.assert_close(stepped[1], stepped[0], rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore")  # torch's own, while it traces
