@@ -6,8 +6,9 @@ feature width.
 A step is a function of the weights, the seed, the iteration and the batch. How the batch is cut, in
 processes or in passes, changes it by rounding only, as long as images of different sizes do not
 come together: those of a pass are padded to the largest, and padding moves the anchors
-(``data.group_by_aspect_ratio`` keeps most of them alike). Batch norm that trains sees a pass at a
-time, of all processes on GPUs and of one on CPUs.
+(``data.group_by_aspect_ratio`` keeps most of them alike). In time, rounding decides otherwise which
+of two proposals stays. Batch norm that trains sees a pass at a time, of all processes on GPUs and
+of one on CPUs.
 """
 
 import math
