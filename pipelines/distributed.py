@@ -6,7 +6,7 @@ goes through these few calls, each of which every process must make.
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 from uuid import uuid4
@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
 from pipelines.devices import device_named, resolve_device
-from pipelines.errors import ConfigError, RunError
+from pipelines.errors import ConfigError, Interrupted, RunError
 
 T = TypeVar("T")
 
@@ -109,7 +109,9 @@ ALONE = Team()
 
 @contextmanager
 def joined(team: Team, device: str) -> Iterator[torch.device]:
-    """Connect this process with the others, and yield its device; alone there is nothing to do.
+    """Connect this process with the others, and yield its device, the current one of its kind.
+
+    Alone there is nothing to connect.
 
     Addresses are torchrun's (``MASTER_ADDR`` and ``MASTER_PORT``). Tensors on a GPU go through
     NCCL, all others through gloo.
@@ -123,14 +125,18 @@ def joined(team: Team, device: str) -> Iterator[torch.device]:
         RunError: If they cannot be reached.
     """
     target = team.device(device)
-    if team.size == 1:
-        yield target
-        return
-    if target.type == "cuda":
-        torch.cuda.set_device(target)
-    _connect(team, target)
-    yield target
-    dist.destroy_process_group()  # not after an error: the others may be waiting in vain
+    with torch.cuda.device(target) if target.type == "cuda" else nullcontext():
+        if team.size == 1:
+            yield target
+            return
+        _connect(team, target)
+        try:
+            yield target
+        except Interrupted as stop:
+            if stop.__cause__ is None:  # all have stopped, between two steps
+                dist.destroy_process_group()
+            raise
+        dist.destroy_process_group()  # not after an error: the others may be waiting in vain
 
 
 def is_lost_connection(error: BaseException) -> bool:

@@ -1,10 +1,12 @@
 """Tests for pipelines.distributed in one process; tests of several are with what they train."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import pytest
 import torch
 
 from pipelines.distributed import ALONE, Team, is_lost_connection, joined
-from pipelines.errors import ConfigError
+from pipelines.errors import ConfigError, Interrupted
 
 
 def test_alone_there_is_nobody_to_wait_for() -> None:
@@ -54,3 +56,42 @@ def test_only_a_lost_connection_is_one() -> None:
     assert is_lost_connection(torch.distributed.DistNetworkError("timed out"))
     assert not is_lost_connection(RuntimeError("shapes do not match"))
     assert not is_lost_connection(OSError("gloo"))
+
+
+def test_a_gpu_that_is_named_is_the_current_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So pinned memory and random numbers are its own, also where one process trains alone."""
+    entered = []
+
+    def current(device: torch.device) -> AbstractContextManager[None]:
+        entered.append(device)
+        return nullcontext()
+
+    monkeypatch.setattr("pipelines.distributed.resolve_device", torch.device)
+    monkeypatch.setattr(torch.cuda, "device", current)
+
+    with joined(ALONE, "cuda:1") as device:
+        assert entered == [device]
+
+
+@pytest.mark.parametrize(
+    ("error", "left"),
+    [
+        (Interrupted("stopped"), True),
+        (KeyboardInterrupt(), False),
+        (RuntimeError("a defect"), False),
+    ],
+)
+def test_processes_part_where_all_have_stopped(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, left: bool
+) -> None:
+    """Not after an error, nor in the middle of a step: others may wait for this one in vain."""
+    parted = []
+    monkeypatch.setattr("pipelines.distributed._connect", lambda team, device: None)
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: parted.append(1))
+
+    with pytest.raises((Interrupted, RuntimeError)), joined(Team(size=2), "cpu"):
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted("stopped at once") from error
+        raise error
+
+    assert bool(parted) == left
