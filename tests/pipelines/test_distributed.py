@@ -74,24 +74,22 @@ def test_a_gpu_that_is_named_is_the_current_one(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(
-    ("error", "left"),
+    ("error", "cause", "left"),
     [
-        (Interrupted("stopped"), True),
-        (KeyboardInterrupt(), False),
-        (RuntimeError("a defect"), False),
+        (Interrupted("stopped"), None, True),
+        (Interrupted("stopped at once"), KeyboardInterrupt(), False),
+        (RuntimeError("a defect"), None, False),
     ],
 )
 def test_processes_part_where_all_have_stopped(
-    monkeypatch: pytest.MonkeyPatch, error: BaseException, left: bool
+    monkeypatch: pytest.MonkeyPatch, error: Exception, cause: BaseException | None, left: bool
 ) -> None:
     """Not after an error, nor in the middle of a step: others may wait for this one in vain."""
     parted = []
     monkeypatch.setattr("pipelines.distributed._connect", lambda team, device: None)
     monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: parted.append(1))
 
-    with pytest.raises((Interrupted, RuntimeError)), joined(Team(size=2), "cpu"):
-        if isinstance(error, KeyboardInterrupt):
-            raise Interrupted("stopped at once") from error
-        raise error
+    with pytest.raises(type(error)), joined(Team(size=2), "cpu"):
+        raise error from cause
 
     assert bool(parted) == left
