@@ -81,11 +81,15 @@ class Team:
 
     def total(self, count: int) -> int:
         """Return the sum of a count over all processes; it does not wait for a GPU."""
-        if self.size == 1:
-            return count
-        total = torch.tensor(count)
-        dist.all_reduce(total)
-        return int(total)
+        return self.totals([count])[0]
+
+    def totals(self, counts: Sequence[int]) -> list[int]:
+        """Return the sum of each count over all processes, as :meth:`total`."""
+        totals = torch.tensor(counts)
+        if self.size > 1:
+            dist.all_reduce(totals)
+        summed: list[int] = totals.tolist()
+        return summed
 
     def any(self, flag: bool) -> bool:
         """Return whether the flag is set in any process."""
