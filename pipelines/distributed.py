@@ -153,7 +153,7 @@ def _connect(team: Team, device: torch.device) -> None:
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     try:
         meeting, _, _ = next(rendezvous("env://", team.rank, team.size))
-        store = dist.PrefixStore(_agreed_name(meeting, team), meeting)  # type: ignore[attr-defined]
+        store = dist.PrefixStore(agreed_name(meeting, team), meeting)  # type: ignore[attr-defined]
         dist.init_process_group(backend, store=store, rank=team.rank, world_size=team.size)
     except ValueError as error:
         raise ConfigError(
@@ -167,12 +167,16 @@ def _connect(team: Team, device: torch.device) -> None:
         ) from error
 
 
-def _agreed_name(store: "dist.Store", team: Team) -> str:  # type: ignore[name-defined]
+def agreed_name(store: "dist.Store", team: Team) -> str:  # type: ignore[name-defined]
     """Return a name that all processes agree on, and that no process before them has used.
 
     torchrun keeps the store when it restarts processes, with the addresses of those that are gone.
     Each process leaves a name of its own there; the leader answers under that name with its own,
-    until all have taken it.
+    until all have taken it. It asks again and again, since what it finds first may be of a process
+    that is gone. (torchrun's count of restarts would not do: machines may count otherwise.)
+
+    Raises:
+        DistError: If the others do not come within half an hour.
     """
     mine, others = uuid4().hex, range(1, team.size)
     if not team.is_leader:

@@ -1,11 +1,14 @@
 """Tests for pipelines.distributed in one process; tests of several are with what they train."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
 
 import pytest
 import torch
+from torch.distributed import DistNetworkError, HashStore
 
-from pipelines.distributed import ALONE, Team, is_lost_connection, joined
+from pipelines.distributed import ALONE, Team, agreed_name, is_lost_connection, joined
 from pipelines.errors import ConfigError, Interrupted
 
 
@@ -93,3 +96,34 @@ def test_processes_part_where_all_have_stopped(
         raise error from cause
 
     assert bool(parted) == left
+
+
+def agree(store: HashStore, size: int) -> set[str]:
+    """Return the names that so many processes take."""
+    with ThreadPoolExecutor(size) as pool:
+        names = pool.map(lambda rank: agreed_name(store, Team(rank, size)), range(size))
+        return set(names)
+
+
+def test_processes_meet_under_a_name_of_their_own() -> None:
+    """All under one, and after a restart under another, though the store is full of old names."""
+    store = HashStore()
+    store.set_timeout(timedelta(seconds=10))
+    store.set("here/1", "of a process that was killed before it got an answer")
+
+    first, second = agree(store, 3), agree(store, 3)
+
+    assert len(first) == len(second) == 1
+    assert first != second
+
+
+def test_processes_that_do_not_come_are_not_waited_for_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An old name is nobody; the leader ends when its patience does."""
+    monkeypatch.setattr("pipelines.distributed._PATIENCE", 0.1)
+    store = HashStore()
+    store.set("here/1", "gone")
+
+    with pytest.raises(DistNetworkError, match="they did not come within 0 s"):
+        agreed_name(store, Team(0, 2))
