@@ -71,8 +71,8 @@ def train_detector(
 
     Processes of a team share each batch; all give the same arguments, and the leader alone writes.
 
-    On a CPU, a training that was stopped or killed and goes on ends with the very weights and
-    metrics of one that never was.
+    On a CPU, a training that was stopped or killed and goes on, with as many processes, ends with
+    the very weights and metrics of one that never was.
 
     Args:
         settings: What to train on, and how.
