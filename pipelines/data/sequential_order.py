@@ -12,6 +12,7 @@ So a process that takes every k-th step, where k divides P, or certain places in
 lanes of its own; and yet the order is the same however many processes there are.
 """
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +44,12 @@ class SequentialOrder:
         """Return P for steps of B images."""
         most = len(self.images) // (_LEAST_IN_LANE * batch_size)
         return max(divisor for divisor in PERIODS if divisor <= max(most, 1))
+
+    def sha256(self) -> str:
+        """Return a hash of all that passes depend on besides the settings, in hex."""
+        digest = hashlib.sha256(self.images.astype("<i8").tobytes())
+        digest.update(str(self.segment).encode())
+        return digest.hexdigest()
 
     def draw(
         self, random: np.random.Generator, batch_size: int, groups: Groups | None

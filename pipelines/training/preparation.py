@@ -9,12 +9,14 @@ import torch
 from pipelines.config import TrainSettings
 from pipelines.data.batches import Batch
 from pipelines.data.index import is_index, open_index
+from pipelines.data.sequential_order import SequentialOrder
 from pipelines.distributed import Team
 from pipelines.errors import ConfigError
 from pipelines.provenance import Provenance, parent, provenance_of
 from pipelines.storage import refuse_unwritable
 from pipelines.training.acceleration import accelerate
 from pipelines.training.checkpoints import Saved
+from pipelines.training.image_order import image_order
 from pipelines.training.inputs import TrainInputs, load_inputs, training_loader
 from pipelines.training.model import build_model
 from pipelines.training.optimizers import Optimizers
@@ -127,4 +129,14 @@ def _provenance(settings: TrainSettings, inputs: TrainInputs) -> Provenance:
     ]
     if inputs.backbone is not None:
         parents += [parent("backbone", path) for path in inputs.backbone.files]
-    return provenance_of(*parents, images=[str(source) for source in inputs.images.sources])
+    sources = [str(source) for source in inputs.images.sources]
+    return provenance_of(*parents, images=sources, **_layout(settings, inputs))
+
+
+def _layout(settings: TrainSettings, inputs: TrainInputs) -> dict[str, str]:
+    """Return a hash of how the images lie in their archives, if their order depends on it."""
+    if settings.data.sampler != "sequential":
+        return {}
+    order = image_order(inputs.dataset, inputs.images, settings.data)
+    assert isinstance(order, SequentialOrder)  # which is what the sampler is called by
+    return {"image_order": order.sha256()}

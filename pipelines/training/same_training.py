@@ -70,7 +70,10 @@ def judges_otherwise(saved: Saved, settings: TrainSettings) -> bool:
 
 
 def refuse_other_inputs(saved: Saved, provenance: Provenance) -> None:
-    """Raise MismatchError if a file has other contents than the one that was trained on."""
+    """Raise MismatchError if a file has other contents than the one that was trained on.
+
+    With the sequential sampler the images must lie in their archives as they did, too.
+    """
     there, now = (
         {(p["role"], p["sha256"]) for p in record.get("parents", ())}
         for record in (saved.checkpoint.provenance, provenance)
@@ -80,6 +83,14 @@ def refuse_other_inputs(saved: Saved, provenance: Provenance) -> None:
             f"another file for {others[0]} than the run was trained on until here",
             where=saved.pair.checkpoint,
             mend="Bring back the file, or name another folder with --output for a new run.",
+        )
+    if saved.checkpoint.provenance.get("image_order") != provenance.get("image_order"):
+        raise MismatchError(
+            "the images lie otherwise in their archives than where the run was trained until here, "
+            "and the sequential sampler takes them as they lie",
+            where=saved.pair.checkpoint,
+            mend="Bring back the archives, in their order, or name another folder with --output "
+            "for a new run.",
         )
 
 
@@ -97,6 +108,7 @@ def refuse_disagreement(
     }
     for role, digest in ((p["role"], p["sha256"]) for p in provenance.get("parents", ())):
         mine[f"file for {role}"] = (*mine.get(f"file for {role}", ()), digest)
+    mine["order of images"] = provenance.get("image_order")
     mine["checkpoint to go on from"] = saved and saved.state.checkpoint_sha256
     leaders, *theirs = team.gather_objects(mine)
     for rank, of_rank in enumerate(theirs, 1):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 from types import SimpleNamespace
+from zipfile import ZipFile
 
 import pytest
 from safetensors.torch import load_file
@@ -41,7 +42,10 @@ def test_bad_images_are_named_once_and_counted(
 def test_a_sequential_run_goes_on_where_it_stopped(
     wtn: Wtn, settings_toml: Path, world: SimpleNamespace, tmp_path: Path
 ) -> None:
-    """Stopped within a pass, with images read ahead, it ends with the weights of a whole run."""
+    """Stopped within a pass, with images read ahead, it ends with the weights of a whole run.
+
+    Packed in another order, the same images would come in another one, and are refused.
+    """
     options = ["--config", settings_toml, "--images", world.images_zip, "--sampler", "sequential"]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert wtn("train", *options, "--iterations", 5, "-o", whole).returncode == 0
@@ -52,3 +56,11 @@ def test_a_sequential_run_goes_on_where_it_stopped(
     assert resumed.returncode == 0
     left, right = (load_file(run / "checkpoint.safetensors") for run in (whole, parts))
     assert all(left[name].equal(right[name]) for name in left)
+    packed = tmp_path / "packed.zip"
+    with ZipFile(world.images_zip) as there, ZipFile(packed, "w") as here:
+        for name in reversed(there.namelist()):
+            here.writestr(name, there.read(name))
+    options[options.index(world.images_zip)] = packed
+    refused = wtn("train", *options, "--iterations", 6, "-o", parts, "--resume", "auto")
+    assert refused.returncode == 4
+    assert "the images lie otherwise in their archives" in refused.stderr

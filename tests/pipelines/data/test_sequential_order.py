@@ -101,3 +101,20 @@ def test_a_window_holds_its_image(size: int, batch_size: int, buffer: int) -> No
     sampler = TrainingSampler(order, batch_size=batch_size, iterations=20, flip=0, seed=0)
 
     assert all(s.row in s.together for s in chain(*sampler) if s.together)
+
+
+def test_a_hash_tells_orders_apart() -> None:
+    """By what lies where, and by how much is read in one go; the buffer is a setting."""
+    images = np.arange(SIZE)
+    hashes = [
+        SequentialOrder(order, segment, buffer).sha256()
+        for order, segment, buffer in [
+            (images, 60, 480),
+            (images.astype(np.int32), 60, 100),
+            (images[::-1], 60, 480),
+            (images, 61, 480),
+        ]
+    ]
+
+    assert hashes[0] == hashes[1]
+    assert len(set(hashes)) == 3

@@ -104,6 +104,16 @@ def test_files_with_other_contents_are_refused(saved: Saved) -> None:
         refuse_other_inputs(saved, {"parents": [*parents, {"role": "hierarchy", "sha256": "0"}]})
 
 
+def test_a_sequential_sampler_needs_images_that_lie_as_they_did(saved: Saved) -> None:
+    """Or it would show some twice and others never."""
+    saved.checkpoint.provenance["image_order"] = "0"
+    provenance = saved.checkpoint.provenance
+    refuse_other_inputs(saved, dict(provenance))
+
+    with pytest.raises(MismatchError, match="the images lie otherwise in their archives"):
+        refuse_other_inputs(saved, provenance | {"image_order": "1"})
+
+
 @pytest.fixture
 def disagree(settings_tree: Tree, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Return a function that compares the settings with those that a second process has."""

@@ -116,5 +116,7 @@ if __name__ == "__main__":
     case, names = (resume, ["ae-wtn", "wtn+"]) if place.size == 3 else (train, list(CASES))
     with joined(place, "cpu") as cpu:
         found = {name: case(runpy.run_path(sys.argv[1]), place, cpu, name) for name in names}
+    with joined(place, "cpu"):  # again, as after a restart by torchrun, which keeps the store
+        place.barrier()
     if place.is_leader:
         torch.save(found, sys.argv[2])
