@@ -4,10 +4,12 @@ All of them run the same program; the leader, process 0, alone prints and writes
 goes through these few calls, each of which every process must make.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
+from uuid import uuid4
 
 import torch
 import torch.distributed as dist
@@ -19,6 +21,9 @@ from pipelines.errors import ConfigError, RunError
 
 T = TypeVar("T")
 
+_PATIENCE = 1800.0  # seconds, as PyTorch waits at most
+_PAUSE = 0.05  # seconds
+
 
 @dataclass(frozen=True)
 class Team:
@@ -28,14 +33,11 @@ class Team:
         rank: Its number, over all machines.
         size: How many there are.
         local_rank: Its number on its own machine, which is also that of its GPU.
-        restarts: How often all were started again, where what they leave behind for each other
-            outlives them.
     """
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0
-    restarts: int = 0
 
     @property
     def is_leader(self) -> bool:
@@ -141,7 +143,7 @@ def _connect(team: Team, device: torch.device) -> None:
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     try:
         meeting, _, _ = next(rendezvous("env://", team.rank, team.size))
-        store = dist.PrefixStore(f"restart {team.restarts}", meeting)  # type: ignore[attr-defined]
+        store = dist.PrefixStore(_agreed_name(meeting, team), meeting)  # type: ignore[attr-defined]
         dist.init_process_group(backend, store=store, rank=team.rank, world_size=team.size)
     except ValueError as error:
         raise ConfigError(
@@ -153,3 +155,27 @@ def _connect(team: Team, device: torch.device) -> None:
             f"process {team.rank} of {team.size} cannot reach the others ({error})",
             mend="Check --rdzv-endpoint of torchrun, and that no firewall is between the machines.",
         ) from error
+
+
+def _agreed_name(store: "dist.Store", team: Team) -> str:  # type: ignore[name-defined]
+    """Return a name that all processes agree on, and that no process before them has used.
+
+    torchrun keeps the store when it restarts processes, with the addresses of those that are gone.
+    Each process leaves a name of its own there; the leader answers under that name with its own,
+    until all have taken it.
+    """
+    mine, others = uuid4().hex, range(1, team.size)
+    if not team.is_leader:
+        store.set(f"here/{team.rank}", mine)
+        agreed = str(store.get(mine), "utf-8")
+        store.set(f"{agreed}/{team.rank}", "")
+        return agreed
+    until = time.monotonic() + _PATIENCE
+    while not store.check([f"{mine}/{rank}" for rank in others]):
+        for key in (f"here/{rank}" for rank in others):
+            if store.check([key]):
+                store.set(str(store.get(key), "utf-8"), mine)
+        if time.monotonic() > until:
+            raise dist.DistNetworkError(f"they did not come within {_PATIENCE:.0f} s")
+        time.sleep(_PAUSE)
+    return mine

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipelines.config.comparison import flat
-from pipelines.environment.report import read_environment
+from pipelines.environment.report import Environment, read_environment
 from pipelines.errors import DatasetError
 from pipelines.figures import require_matplotlib
 from pipelines.training.history import Evaluation
@@ -48,7 +48,7 @@ class RunDetails:
     seconds: float
     memory_bytes: int | None
     checkpoints: tuple[StoredCheckpoint, ...]
-    environment: Mapping[str, Any] | None
+    environment: Environment | None
     resume: str | None
     plots: tuple[Path, ...]
 

@@ -151,6 +151,20 @@ def certain_head(artifacts: SimpleNamespace, tmp_path: Path) -> Callable[..., Pa
 
 
 @pytest.fixture
+def large_boxes(tmp_path: Path) -> Path:
+    """Return large boxes of a seen and of a novel class, some of which a bad detector finds."""
+    lines = ["ImageID,LabelName,XMin,XMax,YMin,YMax"] + [
+        f"img{image},{class_id},{x},{x + 0.6},{x},{x + 0.6}"
+        for image in range(6)
+        for class_id in ("/m/01", "/m/04")
+        for x in (0.0, 0.2, 0.4)
+    ]
+    path = tmp_path / "large-boxes.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture
 def settings_tree(world: SimpleNamespace, artifacts: SimpleNamespace) -> dict[str, Any]:
     """Return the settings of a training of three iterations; the test may change them."""
     return _tiny_settings(world, artifacts.classifier)

@@ -40,6 +40,12 @@ Appetite = Annotated[
 Workers = Annotated[
     int | None, typer.Option(min=1, help="The most processes that decode (one a processor).")
 ]
+Latency = Annotated[
+    float | None,
+    typer.Option(
+        min=0, metavar="MS", help="Also compare samplers where each read of --photos takes longer."
+    ),
+]
 
 
 def data(
@@ -53,6 +59,7 @@ def data(
     photos_only: PhotosOnly = False,
     appetite: Appetite = None,
     workers: Workers = None,
+    latency: Latency = None,
 ) -> None:
     """Time indexing, checking and iterating a box dataset, and decoding its images.
 
@@ -67,6 +74,7 @@ def data(
         appetites=APPETITES if appetite is None else (appetite,),
         workers=workers,
         runs=runs,
+        latency=None if latency is None else latency / 1000,
     )
     if photos_only:
         console.emit_json({"feeding": time_feeding()})

@@ -27,7 +27,7 @@ from rich.text import Text
 
 from pipelines.errors import WTNError
 
-_above: Console | None = None  # of the progress bar, if it shares its terminal with stdout
+_of_bar: Console | None = None  # of the progress bar, while there is one
 _muted = False
 
 
@@ -63,8 +63,8 @@ def fail(error: WTNError) -> None:
 
 
 def note(message: str) -> None:
-    """Print one line to stderr, as it is."""
-    err().print(_printable(message), markup=False, soft_wrap=True)
+    """Print one line to stderr, as it is; above the progress bar, or the bar would erase it."""
+    (_of_bar or err()).print(_printable(message), markup=False, soft_wrap=True)
 
 
 def say(message: str) -> None:
@@ -86,8 +86,8 @@ def emit_line(line: str) -> None:
     """
     if _muted:
         return
-    if _above is not None:
-        _above.print(line, markup=False, highlight=False, soft_wrap=True)
+    if _of_bar is not None and sys.stdout.isatty():
+        _of_bar.print(line, markup=False, highlight=False, soft_wrap=True)
         return
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
@@ -226,14 +226,14 @@ def progress(label: str) -> Iterator[ProgressLine]:
         TimeElapsedColumn(),
         TextColumn("eta {task.fields[eta]}"),
     )
-    global _above
+    global _of_bar
     bar = _BarAboveDetail(*columns, console=console, transient=True, redirect_stdout=False)
     with bar:
-        _above = console if sys.stdout.isatty() else None
+        _of_bar = console
         try:
             yield ProgressLine(bar, label)
         finally:
-            _above = None
+            _of_bar = None
 
 
 def _printable(text: str) -> str:

@@ -11,7 +11,7 @@ from wtn_cli.options import AsJson
 
 if TYPE_CHECKING:
     from pipelines.environment.git import GitState
-    from pipelines.environment.report import Environment
+    from pipelines.environment.report import Environment, Hardware, Torch
 
 
 def doctor(
@@ -39,21 +39,16 @@ def doctor(
 
 
 def _show(found: "Environment") -> None:
-    hardware, torch = found.hardware, found.torch
     console.show_facts(
         f"wtn {found.wtn}",
         {
             "commit": _commit(found.program),
             "system": found.system,
             "python": found.python,
-            "processor": f"{hardware['cpu']}, {hardware['cpus']} to use",
-            "memory": console.gigabytes(hardware["memory_bytes"]),
-            **_gpus(found),
-            **{name: torch[name] or "-" for name in ("torch", "torchvision") if torch},
-            **(
-                {"CUDA, cuDNN": f"{torch['cuda'] or '-'}, {torch['cudnn'] or '-'}"} if torch else {}
-            ),
-            **({"threads": torch["threads"]} if torch else {}),
+            "processor": f"{found.hardware.cpu}, {found.hardware.cpus} to use",
+            "memory": console.gigabytes(found.hardware.memory_bytes),
+            **_gpus(found.hardware),
+            **_torch(found.torch),
             **{f"extra {name}": _extra(held) for name, held in found.extras.items()},
         },
     )
@@ -72,13 +67,23 @@ def _commit(state: "GitState | None") -> str:
     return "-" if state is None else f"{state.commit[:12]}, {state.state}"
 
 
-def _gpus(found: "Environment") -> dict[str, str]:
+def _gpus(hardware: "Hardware") -> dict[str, str]:
     gpus = {
-        f"cuda:{number}": f"{gpu['name']}, {console.gigabytes(gpu['memory_bytes'])}"
-        for number, gpu in enumerate(found.hardware["gpus"])
+        f"cuda:{number}": f"{gpu.name}, {console.gigabytes(gpu.memory_bytes)}"
+        for number, gpu in enumerate(hardware.gpus)
     }
-    driver = found.hardware["driver"]
-    return gpus | ({"driver": driver} if driver else {})
+    return gpus | ({"driver": hardware.driver} if hardware.driver else {})
+
+
+def _torch(torch: "Torch | None") -> dict[str, object]:
+    if torch is None:
+        return {}
+    return {
+        "torch": torch.torch,
+        "torchvision": torch.torchvision or "-",
+        "CUDA, cuDNN": f"{torch.cuda or '-'}, {torch.cudnn or '-'}",
+        "threads": torch.threads,
+    }
 
 
 def _extra(packages: Mapping[str, str | None]) -> str:

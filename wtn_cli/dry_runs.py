@@ -38,7 +38,7 @@ def _show(plan: "TrainingPlan") -> None:
             "classes": f"{plan.seen} seen, {plan.other} other, {plan.novel} novel",
             "data": f"{plan.images:,} images, {plan.boxes:,} boxes",
             "loss": f"{speed.loss:.4f} at first",
-            "memory": f"{_gigabytes(speed.memory_bytes)} at most",
+            "memory": f"{_gigabytes(speed.memory_bytes)} at most, of one process",
             "speed": f"{speed.seconds_per_iteration:.3f} s an iteration, "
             f"{speed.images_per_second:.1f} images/s",
             "waits for data": f"{speed.data_wait:.0%} of the time",

@@ -28,7 +28,7 @@ def join() -> "Team":
     rank, local_rank, size = (int(os.environ[name]) for name in _SET_BY_TORCHRUN[:3])
     if rank > 0:
         console.mute()
-    return Team(rank, size, local_rank, _restarts())
+    return Team(rank, size, local_rank)
 
 
 def let_the_first_speak(error: Exception) -> None:
@@ -77,16 +77,6 @@ def _report_to_torchrun(error: Exception) -> None:
     extra = {"py_callstack": told, "timestamp": str(int(time.time()))}
     message = {"message": {"message": str(error), "extraInfo": extra}}
     Path(file).write_text(json.dumps(message), encoding="utf-8")
-
-
-def _restarts() -> int:
-    """Return how often torchrun started all again, on one machine.
-
-    There the processes meet where those before them did. On several, each counts by itself, and
-    they meet elsewhere each time (with ``--rdzv-backend c10d``).
-    """
-    on_one_machine = os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"]
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) if on_one_machine else 0
 
 
 def _is_shared() -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from wtn_cli import console
 
 if TYPE_CHECKING:
+    from pipelines.environment.report import Environment
     from pipelines.runs import RunComparison, RunDetails
     from pipelines.training.run_summary import RunSummary
     from pipelines.training.stored_checkpoints import StoredCheckpoint
@@ -167,12 +168,11 @@ def _best(run: "RunSummary", runs: "Sequence[RunSummary]") -> str:
     return f"{run.metric.replace('_', ' ')} {figure}" if named else figure
 
 
-def _machine(environment: Mapping[str, Any] | None) -> str:
+def _machine(environment: "Environment | None") -> str:
     if environment is None:
         return ""
-    hardware = environment["hardware"]
-    names = ", ".join(gpu["name"] for gpu in hardware["gpus"]) or hardware["cpu"]
-    return f"{names}; torch {environment['torch'].get('torch')}"
+    version = environment.torch.torch if environment.torch else "unknown"
+    return f"{environment.machine}; torch {version}"
 
 
 def _age(modified: float | None) -> str:
@@ -198,5 +198,5 @@ def _shown(settings: Mapping[str, Any]) -> dict[str, str]:
 
 def _value(value: object) -> str:
     if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
+        return ", ".join(map(str, value)) or "none"
     return "unset" if value is None else str(value)

@@ -227,7 +227,9 @@ def _show(report: "TrainReport") -> None:
 
 
 def _show_finished(start: "Start", saved: "Saved", *, as_json: bool) -> None:
-    checkpoint = start.folder / "checkpoint.safetensors"
+    from pipelines.training.resuming import finished_checkpoint
+
+    checkpoint = finished_checkpoint(start.folder, saved)
     if as_json:
         facts = {"checkpoint": checkpoint, "finished": True, "iterations": saved.iteration}
         console.emit_json(facts)

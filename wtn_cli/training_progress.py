@@ -25,8 +25,7 @@ def observers(
         ConfigError: If it is not installed.
     """
     also = [TensorBoardObserver()] if tensorboard else []
-    completion = FolderCompletion(settings.data.boxes, console.note)
-    return [TrainingProgress(bar), completion, *also]
+    return [TrainingProgress(bar), FolderCompletion(settings, console.note), *also]
 
 
 class TrainingProgress(Observer):

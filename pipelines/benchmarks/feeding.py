@@ -14,15 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
+from pipelines.benchmarks.boxed_images import dataset_of
 from pipelines.benchmarks.drawn_photos import write_photos
-from pipelines.data.annotations import BoxTable, Source
+from pipelines.benchmarks.slow_storage import StorageCost, compare_samplers
 from pipelines.data.detection import DetectionDataset
 from pipelines.data.image_order import uniform_order
-from pipelines.data.images import ImageStore, open_images
+from pipelines.data.images import open_images
 from pipelines.data.loader import TrainingLoader
 from pipelines.data.samplers import TrainingSampler
 from pipelines.environment.hardware import available_cpus
-from pipelines.vocabulary import Vocabulary
 
 APPETITES = (10.0, 50.0, 100.0)  # images/s, where nobody says what the GPU takes
 _BATCH_SIZE = 8  # of the paper
@@ -73,6 +73,7 @@ class Feeding:
         drawn: Whether they were drawn for the measurement.
         speeds: By number of workers.
         appetites: How many workers it takes.
+        storage: What slow storage makes of the samplers, where a latency was given.
         runs: Of each number of workers.
         cpus: Processors that the process may use.
     """
@@ -83,6 +84,7 @@ class Feeding:
     drawn: bool
     speeds: tuple[WorkerSpeed, ...]
     appetites: tuple[Appetite, ...]
+    storage: tuple[StorageCost, ...]
     runs: int
     cpus: int
 
@@ -93,6 +95,7 @@ def benchmark_feeding(
     appetites: Sequence[float] = APPETITES,
     workers: int | None = None,
     runs: int = 3,
+    latency: float | None = None,
 ) -> Feeding:
     """Time what training does with images before they go to the GPU.
 
@@ -101,8 +104,10 @@ def benchmark_feeding(
         appetites: Images a second that a GPU takes.
         workers: The most processes to time; without it as many as there are processors, 16 at most.
         runs: How often each number of them is timed.
+        latency: Seconds that each read of an archive is to take longer, to compare the samplers.
 
     Raises:
+        ConfigError: If there is a latency and an image outside archives.
         DatasetError: If an image is bad.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -110,7 +115,7 @@ def benchmark_feeding(
         if not photos:
             write_photos(drawn, _DRAWN)
         store = open_images(*(photos or (drawn,)))
-        dataset = _dataset(store)
+        dataset = dataset_of(store, _MOST_IMAGES)
         ids = [dataset.image_id(row) for row in range(len(dataset))]
         most = workers or min(available_cpus(), _MOST_WORKERS)
         speeds = [_speed(dataset, count, runs) for count in _doubling(most)]
@@ -121,6 +126,7 @@ def benchmark_feeding(
             drawn=not photos,
             speeds=tuple(speeds),
             appetites=tuple(_appetite(wanted, speeds[-1].per_worker) for wanted in appetites),
+            storage=() if latency is None else compare_samplers(store, latency),
             runs=runs,
             cpus=available_cpus(),
         )
@@ -135,23 +141,6 @@ def _doubling(most: int) -> list[int]:
     """Return 1, 2, 4 and so on, and the most."""
     counts = [1 << power for power in range(most.bit_length())]
     return sorted({*counts, most})
-
-
-def _dataset(store: ImageStore) -> DetectionDataset:
-    """Return images with one box each, for none has to be right."""
-    ids = tuple(islice(store.ids, _MOST_IMAGES))
-    count = len(ids)
-    table = BoxTable.of(
-        Source(store.sources[0]),
-        np.arange(count),
-        image_ids=ids,
-        image=np.arange(count),
-        class_ids=("thing",),
-        label=np.zeros(count, np.int64),
-        boxes=np.tile([0.25, 0.25, 0.75, 0.75], (count, 1)),
-        group_of=np.zeros(count, np.bool_),
-    )
-    return DetectionDataset(store, table, Vocabulary(("thing",), ("thing",)))
 
 
 def _speed(dataset: DetectionDataset, workers: int, runs: int) -> WorkerSpeed:

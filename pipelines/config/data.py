@@ -39,11 +39,13 @@ class DataSettings(Settings):
     sampler: Sampler = "class-balanced"
     """Which images a pass shows: ``class-balanced`` as the release, ``uniform`` each once,
     ``repeat-factor`` those of rare classes more often (LVIS), or ``sequential`` each once, in long
-    runs as they lie in their archives, for storage that is slow to jump about in."""
+    runs as they lie in their archives, for storage that is slow to jump about in; files in
+    folders gain nothing."""
     shuffle_buffer: Positive = 4096
-    """Of sequential: images that wait to be drawn at random."""
+    """Of sequential: images that are read before their turn, so that they mix; about half as many
+    files wait in memory, in all workers together."""
     bad_images: BadImages = "error"
-    """What to do with an image that does not decode: stop, or take another and count it."""
+    """What to do with an image that does not decode: stop, or take the next one and count it."""
     repeat_threshold: Annotated[float, Field(gt=0, le=1)] = 1e-3
     """Of repeat-factor: fraction of the images below which a class is rare (LVIS: 0.001)."""
     group_by_aspect_ratio: bool = True

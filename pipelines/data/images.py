@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Progress: TypeAlias = Callable[[int, int], None]  # images done, and in all
 
+OpenArchive: TypeAlias = Callable[[Path, int], Archive]  # of a path, and its size in bytes
+
 _HEADER_BYTES = 1 << 15  # nearly always enough to know an image's size
 _IMAGES_A_TASK = 256
 _THREADS = 8  # they mostly wait for the disk
@@ -51,23 +53,29 @@ class ImageStore:
 
     Args:
         table: Where the images are.
+        archive: How one is opened.
     """
 
-    def __init__(self, table: ImageTable) -> None:
+    def __init__(
+        self, table: ImageTable, archive: Callable[[Path, int], Archive] = Archive
+    ) -> None:
         self._table = table
         pairs = zip(table.sources, table.source_sizes.tolist(), strict=True)
-        self._archives = [Archive(source, size) for source, size in pairs]
+        self._archives = [archive(source, size) for source, size in pairs]
 
     @classmethod
     def from_columns(
-        cls, sources: Sequence[Path], columns: Mapping[str, NDArray[Any]]
+        cls,
+        sources: Sequence[Path],
+        columns: Mapping[str, NDArray[Any]],
+        archive: OpenArchive = Archive,
     ) -> "ImageStore":
         """Return the store whose :meth:`columns` these are; no source is looked at.
 
         Raises:
             DatasetError: If a column is missing or of another length.
         """
-        return cls(ImageTable.from_columns(sources, columns))
+        return cls(ImageTable.from_columns(sources, columns), archive)
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """Return everything but the sources as arrays of one dimension."""

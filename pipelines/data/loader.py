@@ -88,7 +88,7 @@ def _worker_deaths_only_here() -> Iterator[None]:
     """
     handler = signal.getsignal(signal.SIGCHLD)
     yield
-    if threading.current_thread() is threading.main_thread():
+    if handler is not None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGCHLD, handler)
 
 

@@ -5,18 +5,16 @@ Torch is imported inside a check: if that fails, the check says why.
 
 import io
 import os
-import re
 import resource
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Literal
 
-from pipelines.environment.hardware import driver_version
 from pipelines.environment.packages import DISTRIBUTION, Requirement, installed, requirements
+from pipelines.environment.torch_checks import computing
+from pipelines.environment.verdicts import Check, judged
 
 SHARED_MEMORY = Path("/dev/shm")
 
@@ -27,40 +25,21 @@ _SHARED_AT_LEAST = (
 )
 _FILES_AT_LEAST = 1024  # Linux's default; workers hand over each tensor as an open file
 _DISK_AT_LEAST = 5e9  # a few checkpoints of a ResNet-50 with its optimizers' state
-_FOLDERS = re.compile(r"(?:/[^/\s'\"():,]+)+/")
 
 
-@dataclass(frozen=True)
-class Check:
-    """A verdict on one thing that training needs.
-
-    Args:
-        name: Of the thing.
-        verdict: ``ok``, ``warning`` if training runs but may be slow or stop, ``failed`` if not.
-        finding: What was found.
-        mend: What to do about it.
-    """
-
-    name: str
-    verdict: Literal["ok", "warning", "failed"]
-    finding: str
-    mend: str | None = None
-
-
-def run_checks(output: Path) -> Iterator[Check]:
+def run_checks(output: Path, device: str | None = None) -> Iterator[Check]:
     """Yield all verdicts; those that need torch are left out where it cannot be imported.
 
     Args:
         output: Where a run would be written.
+        device: As in the settings, the only one to try beside the CPU; None for all GPUs.
     """
     needed = {found.name: found for found in requirements() if found.extra is None}
     yield _packages([found for name, found in needed.items() if name not in _TORCH])
     yield from [_imported(name, needed.get(name)) for name in _TORCH]
-    yield _judged("images", "reinstall Pillow: pip install --force-reinstall pillow", _decoding)
+    yield judged("images", "reinstall Pillow: pip install --force-reinstall pillow", _decoding)
     if all(sys.modules.get(name) for name in _TORCH):
-        mend = "Install torch and torchvision of one build, see pytorch.org/get-started."
-        yield _judged("nms", mend, _nms)
-        yield _gpu()
+        yield from computing(device)
     yield from _limits()
     yield _output(output)
 
@@ -90,20 +69,11 @@ def _packages(needed: list[Requirement]) -> Check:
 
 def _imported(name: str, requirement: Requirement | None) -> Check:
     mend = f'Install it: pip install "{requirement.wanted if requirement else name}"'
-    check = _judged(name, mend, lambda: str(import_module(name).__version__))
+    check = judged(name, mend, lambda: str(import_module(name).__version__))
     if check.verdict == "ok" and requirement is not None and requirement.is_too_old:
         old = f"{check.finding} is too old, {requirement.minimum} is the oldest that serves"
         return Check(name, "failed", old, mend)
     return check
-
-
-def _judged(name: str, mend: str, work: Callable[[], str]) -> Check:
-    """Return what ``work`` finds, or the error that it ends with, which counts as failed."""
-    try:
-        return Check(name, "ok", work())
-    except Exception as error:  # whatever a broken installation raises
-        first_line = f"{type(error).__name__}: {error}".partition("\n")[0]
-        return Check(name, "failed", _FOLDERS.sub("", first_line), mend)
 
 
 def _decoding() -> str:
@@ -114,54 +84,6 @@ def _decoding() -> str:
         Image.new("RGB", (8, 8), "red").save(file, form)
         Image.open(file).load()
     return f"{', '.join(_IMAGE_FORMATS)} are decoded"
-
-
-def _nms() -> str:
-    """Suppress one of two boxes, on each kind of device."""
-    import torch
-    from torchvision.ops import nms
-
-    devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-    for device in devices:
-        boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9]], device=device)
-        if nms(boxes, boxes[:, 3], 0.5).tolist() != [0]:
-            raise RuntimeError(f"non-maximum suppression errs on {device}")
-    return f"non-maximum suppression works on {' and '.join(devices)}"
-
-
-def _gpu() -> Check:
-    import torch
-
-    if not torch.cuda.is_available():
-        return _no_gpu(torch.version.cuda)
-    mend = "Install a build of torch for this GPU and its driver, see pytorch.org/get-started."
-    return _judged("gpu", mend, _multiply)
-
-
-def _multiply() -> str:
-    """Multiply two matrices on every GPU."""
-    import torch
-
-    count = torch.cuda.device_count()
-    for number in range(count):
-        ones = torch.ones(8, 8, device=f"cuda:{number}")
-        if float((ones @ ones).sum()) != 8**3:
-            raise RuntimeError(f"cuda:{number} computes wrong products")
-    return f"{count} of {count} compute"
-
-
-def _no_gpu(built_for: str | None) -> Check:
-    finding, driver = "none: training runs on the CPU", driver_version()
-    if driver is None:
-        return Check("gpu", "warning", finding)
-    build = f"is built for CUDA {built_for}" if built_for else "is built without CUDA"
-    return Check(
-        "gpu",
-        "warning",
-        f"{finding}, since torch {build} and finds none, though there is driver {driver}",
-        "Install a build of torch for this driver, see pytorch.org/get-started; or look whether "
-        "CUDA_VISIBLE_DEVICES hides the GPUs.",
-    )
 
 
 def _limits() -> Iterator[Check]:

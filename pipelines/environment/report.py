@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.environment.checks import SHARED_MEMORY, Check, free_bytes, open_files, run_checks
+from pydantic import TypeAdapter, ValidationError
+
+from pipelines.environment.checks import SHARED_MEMORY, free_bytes, open_files, run_checks
 from pipelines.environment.git import GitState, git_state
 from pipelines.environment.hardware import (
     available_cpus,
@@ -17,11 +19,50 @@ from pipelines.environment.hardware import (
     memory_bytes,
 )
 from pipelines.environment.packages import extras
+from pipelines.environment.verdicts import Check
 from pipelines.provenance import tool_version
 
 FILE = "environment.json"
 
 _PROGRAM = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU that torch can use."""
+
+    name: str
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """A machine.
+
+    Args:
+        cpu: Model of the processor.
+        cpus: That this process may use.
+        memory_bytes: Of the machine, or of its container.
+        driver: Version of NVIDIA's driver, or None.
+        gpus: All of them.
+    """
+
+    cpu: str
+    cpus: int
+    memory_bytes: int
+    driver: str | None
+    gpus: tuple[Gpu, ...]
+
+
+@dataclass(frozen=True)
+class Torch:
+    """What torch says of itself: versions, and the threads that it computes with."""
+
+    torch: str
+    torchvision: str | None
+    cuda: str | None
+    cudnn: str | None
+    threads: int
 
 
 @dataclass(frozen=True)
@@ -33,10 +74,8 @@ class Environment:
         program: Its git state, if it runs from a checkout.
         python: Version of Python.
         system: Operating system and kernel.
-        hardware: ``cpu``, ``cpus`` (that this process may use), ``memory_bytes``, ``driver`` of
-            NVIDIA GPUs, and ``gpus``, of each ``name`` and ``memory_bytes``.
-        torch: ``torch``, ``torchvision``, ``cuda``, ``cudnn`` and ``threads``; empty where torch
-            cannot be imported.
+        hardware: The machine.
+        torch: None where torch cannot be imported.
         extras: Versions of the packages of each extra; None for a missing one.
         limits: ``disk_free_bytes`` at the output, ``shared_memory_free_bytes``, ``open_files``.
         checks: Whether training can run.
@@ -47,8 +86,8 @@ class Environment:
     program: GitState | None
     python: str
     system: str
-    hardware: Mapping[str, Any]
-    torch: Mapping[str, Any]
+    hardware: Hardware
+    torch: Torch | None
     extras: Mapping[str, Mapping[str, str | None]]
     limits: Mapping[str, int | None]
     checks: tuple[Check, ...]
@@ -59,6 +98,11 @@ class Environment:
         """Whether no check has failed."""
         return all(check.verdict != "failed" for check in self.checks)
 
+    @property
+    def machine(self) -> str:
+        """The GPUs, or else the processor, in a few words."""
+        return ", ".join(gpu.name for gpu in self.hardware.gpus) or self.hardware.cpu
+
     def save(self, folder: Path) -> None:
         """Write ``environment.json`` into a folder."""
         from pipelines.storage import atomic_path  # needs safetensors, which may be missing
@@ -67,26 +111,25 @@ class Environment:
             temporary.write_text(json.dumps(asdict(self), indent=2) + "\n")
 
 
-def describe_environment(output: Path, data: Mapping[str, Path] | None = None) -> Environment:
+def describe_environment(
+    output: Path, data: Mapping[str, Path] | None = None, device: str | None = None
+) -> Environment:
     """Look at this machine.
 
     Args:
         output: Where a run would be written.
         data: Files whose git state is wanted, by role.
+        device: The only one to try beside the CPU; None for all GPUs.
     """
-    checks = tuple(run_checks(output))  # imports torch, if it can be
+    checks = tuple(run_checks(output, device))  # imports torch, if it can be
     return Environment(
         wtn=tool_version(),
         program=_program_state(),
         python=platform.python_version(),
         system=_system(),
-        hardware={
-            "cpu": cpu_model(),
-            "cpus": available_cpus(),
-            "memory_bytes": memory_bytes(),
-            "driver": driver_version(),
-            "gpus": _gpus(),
-        },
+        hardware=Hardware(
+            cpu_model(), available_cpus(), memory_bytes(), driver_version(), tuple(_gpus())
+        ),
         torch=_torch(),
         extras=extras(),
         limits={
@@ -101,13 +144,12 @@ def describe_environment(output: Path, data: Mapping[str, Path] | None = None) -
     )
 
 
-def read_environment(folder: Path) -> dict[str, Any] | None:
+def read_environment(folder: Path) -> Environment | None:
     """Return what ``environment.json`` in a folder holds; None without one that can be read."""
     try:
-        found = json.loads((folder / FILE).read_text())
-    except (OSError, ValueError):
+        return TypeAdapter(Environment).validate_json((folder / FILE).read_bytes())
+    except (OSError, ValidationError):
         return None
-    return found if isinstance(found, dict) else None
 
 
 def _program_state() -> GitState | None:
@@ -116,19 +158,19 @@ def _program_state() -> GitState | None:
     return None if state is None or state.state == "untracked" else state
 
 
-def _torch() -> dict[str, Any]:
-    """Return what torch says of itself; nothing where it could not be imported."""
+def _torch() -> Torch | None:
+    """Return what torch says of itself, or None where it could not be imported."""
     torch: Any = sys.modules.get("torch")
     if torch is None:
-        return {}
+        return None
     torchvision: Any = sys.modules.get("torchvision")
-    return {
-        "torch": torch.__version__,
-        "torchvision": None if torchvision is None else torchvision.__version__,
-        "cuda": torch.version.cuda,
-        "cudnn": _cudnn(torch.backends.cudnn.version()),
-        "threads": torch.get_num_threads(),
-    }
+    return Torch(
+        str(torch.__version__),
+        None if torchvision is None else str(torchvision.__version__),
+        torch.version.cuda,
+        _cudnn(torch.backends.cudnn.version()),
+        torch.get_num_threads(),
+    )
 
 
 def _cudnn(number: int | None) -> str | None:
@@ -136,12 +178,12 @@ def _cudnn(number: int | None) -> str | None:
     return f"{number // 10000}.{number // 100 % 100}.{number % 100}" if number else None
 
 
-def _gpus() -> list[dict[str, Any]]:
+def _gpus() -> list[Gpu]:
     """Return the GPUs that torch can use."""
     torch: Any = sys.modules.get("torch")
     count = torch.cuda.device_count() if torch is not None and torch.cuda.is_available() else 0
     found = [torch.cuda.get_device_properties(number) for number in range(count)]
-    return [{"name": gpu.name, "memory_bytes": gpu.total_memory} for gpu in found]
+    return [Gpu(gpu.name, gpu.total_memory) for gpu in found]
 
 
 def _system() -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from pipelines.config import TrainSettings
 from pipelines.environment.report import describe_environment, read_environment
 from pipelines.errors import ConfigError
 from pipelines.figures import require_matplotlib
@@ -16,16 +17,17 @@ class FolderCompletion(Observer):
     """Writes ``environment.json`` when a run begins, pictures and ``model-card.md`` when it ends.
 
     Args:
-        boxes: The boxes that it trains on, whose git state is recorded.
+        settings: Of the training.
         on_note: Called with what a user should know: why there is no picture or no card.
     """
 
-    def __init__(self, boxes: Path, on_note: Callable[[str], None]) -> None:
-        self._boxes, self._on_note = boxes, on_note
+    def __init__(self, settings: TrainSettings, on_note: Callable[[str], None]) -> None:
+        self._settings, self._on_note = settings, on_note
 
     def begun(self, folder: Path, iteration: int) -> None:
         """Record the machine; of a run that goes on, the one that it goes on with."""
-        describe_environment(folder, {"boxes": self._boxes}).save(folder)
+        data, device = {"boxes": self._settings.data.boxes}, self._settings.device
+        describe_environment(folder, data, device).save(folder)
 
     def ended(self, folder: Path) -> None:
         """Draw the pictures, if matplotlib is there, and write the card.

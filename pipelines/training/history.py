@@ -2,16 +2,16 @@
 
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from pipelines.errors import DatasetError
 from pipelines.training import logs
 from pipelines.training.records import StepRecord, Timing
 from pipelines.training.run_folder import METRICS, TIMINGS
-
-RecordT = TypeVar("RecordT", StepRecord, Timing)
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,9 @@ class Evaluation:
 
     iteration: int
     metrics: dict[str, float]
+
+
+RecordT = TypeVar("RecordT", StepRecord, Timing, Evaluation)
 
 
 @dataclass(frozen=True)
@@ -83,8 +86,8 @@ def read_history(folder: Path) -> History:
             if "evaluation" not in line
         ),
         evaluations=tuple(
-            Evaluation(line["iteration"], line["evaluation"])
-            for line in metrics
+            _as(Evaluation, {**line, "metrics": line["evaluation"]}, folder / METRICS, row)
+            for row, line in enumerate(metrics, start=1)
             if "evaluation" in line
         ),
         timings=tuple(
@@ -96,11 +99,13 @@ def read_history(folder: Path) -> History:
 
 def _as(kind: type[RecordT], line: Mapping[str, Any], path: Path, row: int) -> RecordT:
     """Return a line as a record; what other versions wrote besides is left out."""
-    known = {field.name for field in fields(kind)}
     try:
-        return kind(**{name: value for name, value in line.items() if name in known})
-    except TypeError as error:
-        lacking = f"it lacks fields of a {kind.__name__}"
+        return TypeAdapter(kind).validate_python(line)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
         raise DatasetError(
-            lacking, where=f"{path}:{row}", mend="It was changed by hand."
+            f"bad value for {key}: {first['msg']}",
+            where=f"{path}:{row}",
+            mend="It was changed by hand, or written by a later version.",
         ) from error

@@ -1,10 +1,8 @@
-"""What a training starts from, read and checked, and the order in which it goes through it.
+"""What a training starts from, read and checked.
 
 Shapes: I images with boxes, C classifier classes, D detection classes, d classifier width.
 """
 
-import math
-from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -16,23 +14,15 @@ from pipelines.data.annotation_files import load_annotations
 from pipelines.data.annotations import Annotations
 from pipelines.data.bad_images import SkippingDataset
 from pipelines.data.detection import DetectionDataset
-from pipelines.data.image_order import (
-    Groups,
-    ImageOrder,
-    class_balanced_order,
-    repeat_factor_order,
-    uniform_order,
-)
 from pipelines.data.images import ImageStore, open_images
 from pipelines.data.index import is_index, open_index
 from pipelines.data.loader import TrainingLoader
-from pipelines.data.samplers import TrainingSampler, aspect_ratio_groups
-from pipelines.data.sequential_order import PERIODS, SEGMENT_BYTES, SequentialOrder
+from pipelines.data.samplers import TrainingSampler
 from pipelines.distributed import ALONE, Team
-from pipelines.errors import ConfigError, DatasetError, MismatchError
+from pipelines.errors import ConfigError, MismatchError
+from pipelines.training.image_order import image_groups, image_order, images_waiting
 from pipelines.vocabulary import ClassHierarchy, ClassPartition, Vocabulary
 
-_MEASURED_AT_MOST = 20_000  # images whose headers are read when nothing else tells their sizes
 _NAMED = 5  # classes, in a message
 
 
@@ -112,8 +102,12 @@ def training_loader(
         pin_memory: Whether a GPU takes the batches.
     """
     data = settings.data
-    groups = _groups(inputs) if data.group_by_aspect_ratio else None
-    order = _order(inputs, data)
+    groups = (
+        image_groups(inputs.dataset, inputs.images, inputs.split)
+        if data.group_by_aspect_ratio
+        else None
+    )
+    order = image_order(inputs.dataset, inputs.images, data)
     sampler = TrainingSampler(
         order,
         batch_size=settings.schedule.batch_size,
@@ -125,8 +119,7 @@ def training_loader(
         ranks=team.size,
         groups=groups,
     )
-    waiting = _waiting(order, settings, team.size) if isinstance(order, SequentialOrder) else 0
-    read = inputs.dataset.reading_ahead(waiting)
+    read = inputs.dataset.reading_ahead(images_waiting(order, settings, team.size))
     dataset = SkippingDataset(read, groups) if data.bad_images == "skip" else read
     return TrainingLoader(dataset, sampler, data.workers, pin_memory=pin_memory)
 
@@ -220,44 +213,3 @@ def _hierarchy(data: DataSettings, split: Annotations, detection: Vocabulary) ->
         return ClassHierarchy.flat()
     official = data.hierarchy_mode == "official"
     return ClassHierarchy.from_tree(split.hierarchy, detection.ids, official=official)
-
-
-def _order(inputs: TrainInputs, data: DataSettings) -> ImageOrder | SequentialOrder:
-    dataset = inputs.dataset
-    if data.sampler == "uniform":
-        return uniform_order(len(dataset))
-    if data.sampler == "sequential":
-        layout = inputs.images.layout([dataset.image_id(row) for row in range(len(dataset))])
-        images = int(SEGMENT_BYTES // max(layout.length.mean(), 1))
-        return SequentialOrder(layout.order, max(images, 1), data.shuffle_buffer)
-    image, label = dataset.box_columns
-    if data.sampler == "repeat-factor":
-        return repeat_factor_order(image, label, data.repeat_threshold)
-    return class_balanced_order(image, label)
-
-
-def _waiting(order: SequentialOrder, settings: TrainSettings, ranks: int) -> int:
-    """Return how many images of the shuffle buffer a process that decodes may hold.
-
-    What waits there is at most a window of each lane that it reads; as much again is for images
-    that have strayed into the steps of others.
-    """
-    workers = max(settings.data.workers, 1)
-    if PERIODS[-1] % workers:
-        raise ConfigError(
-            f"{workers} workers cannot share the {PERIODS[-1]} turns of the sequential sampler",
-            mend="Set data.workers to 1, 2, 3, 4, 6, 8, 12 or 24.",
-        )
-    apart = math.gcd(order.period(settings.schedule.batch_size), workers)
-    return 2 * math.ceil(order.buffer / (apart * ranks))
-
-
-def _groups(inputs: TrainInputs) -> Groups:
-    """Return the group of each image of the dataset ``[I]``."""
-    images = inputs.dataset.image
-    sizes = inputs.split.sizes[images]
-    if not sizes.any() and len(images) <= _MEASURED_AT_MOST:
-        ids = [inputs.split.boxes.image_ids[image] for image in images.tolist()]
-        with suppress(DatasetError):  # of a bad image: it is reported when it is decoded
-            sizes = inputs.images.sizes(ids)
-    return aspect_ratio_groups(sizes)

@@ -13,15 +13,14 @@ from pipelines.devices import peak_memory_bytes
 from pipelines.distributed import ALONE, Team
 from pipelines.errors import (
     ArtifactError,
-    ConfigError,
     DatasetError,
     Interrupted,
     LostWorkerError,
-    did_you_mean,
+    WTNError,
 )
 from pipelines.training.nonfinite import nonfinite_error
 from pipelines.training.observer import Observer
-from pipelines.training.progress import Best, Progress
+from pipelines.training.progress import Progress
 from pipelines.training.records import StepRecord, Stopwatch, Window
 from pipelines.training.run_folder import RunFolder
 from pipelines.training.step import StepOutcome
@@ -99,10 +98,14 @@ class TrainingLoop:
         except (DatasetError, ArtifactError, LostWorkerError) as error:  # between two steps
             if self._team.size == 1:  # the others do not know, and wait for this one's gradients
                 self._save_unless_saved()
+            if self._stop.is_made:  # by a signal that may have ended the workers too
+                raise self._interrupted("stopped") from error
             mend = " ".join(filter(None, [error.mend, self._folder.how_to_go_on()]))
             raise type(error)(error.what, where=error.where, mend=mend) from error
 
     def _take_all(self, deadline: float) -> Ending:
+        if self._progress.iteration >= self._settings.schedule.iterations:
+            self._begin()  # a kill may have come right before the end
         for batch in self._watch.waiting_for(self._batches):
             self._take(batch)
             self._tell_and_save()
@@ -126,10 +129,7 @@ class TrainingLoop:
         self._trainee.optimizers.set_rates(progress.iteration)
         outcome = self._trainee.step(progress.iteration + 1, batch.pixels, batch.targets)
         if not self._begun:  # not before: a run that fails at once leaves nothing
-            self._folder.begin(progress.best)
-            self._begun = True
-            for observer in self._observers:
-                observer.begun(self._folder.folder, progress.iteration)
+            self._begin()
         if outcome.finite:
             progress.window.add(outcome.losses)
         else:
@@ -138,6 +138,12 @@ class TrainingLoop:
         self._name_skipped(batch.skipped)
         self._watch.count(len(batch.images) * self._team.size)
         self._saved = False
+
+    def _begin(self) -> None:
+        self._folder.begin(self._progress.best)
+        self._begun = self._saved = True  # until the next step is taken there is nothing to save
+        for observer in self._observers:
+            observer.begun(self._folder.folder, self._progress.iteration)
 
     def _name_skipped(self, images: Sequence[SkippedImage]) -> None:
         """Count looks at images that do not decode, and name each of these once."""
@@ -160,7 +166,7 @@ class TrainingLoop:
         batch = Batch.joined(self._team.gather_objects(batch.to(torch.device("cpu"))))
         kept = self._folder.keep_for_replay(self._trainee, progress, batch, outcome)
         self._team.barrier()
-        raise nonfinite_error(iteration, batch, outcome, kept)
+        raise nonfinite_error(iteration, batch, outcome, kept, self._folder.how_to_go_on())
 
     def _tell_and_save(self) -> None:
         schedule, iteration = self._settings.schedule, self._progress.iteration
@@ -193,17 +199,16 @@ class TrainingLoop:
     def _evaluate_now(self, evaluate: Evaluate) -> bool:
         """Record an evaluation; tell whether it is the best so far."""
         progress, metric = self._progress, self._settings.checkpoints.keep_best
-        figures = evaluate()
+        try:
+            with self._watch.paused():
+                figures = evaluate()
+        except WTNError:  # raised in all processes, and what was trained is as good as before
+            self._save_unless_saved()
+            raise
         self._folder.log_evaluation(progress.iteration, figures)
         for observer in self._observers:
             observer.evaluated(progress.iteration, figures)
-        if metric is None:
-            return False
-        value = _figure(figures, metric)
-        if not value > (progress.best.value if progress.best else -math.inf):  # nor if it is NaN
-            return False
-        progress.best = Best(progress.iteration, value)
-        return True
+        return metric is not None and progress.note_best(metric, figures)
 
     def _save_unless_saved(self) -> None:
         if self._begun and not self._saved:
@@ -219,16 +224,3 @@ class TrainingLoop:
             where=self._folder.folder,
             mend=self._folder.how_to_go_on(),
         )
-
-
-def _figure(figures: Mapping[str, float], metric: str) -> float:
-    if metric not in figures:
-        raise ConfigError(
-            f"checkpoints.keep_best is {metric!r}, which no evaluation measures",
-            mend=" ".join(filter(None, [did_you_mean(metric, figures), _known(figures)])),
-        )
-    return figures[metric]
-
-
-def _known(figures: Mapping[str, float]) -> str:
-    return f"There are: {', '.join(sorted(figures))}."

@@ -1,14 +1,14 @@
 """The ``model-card.md`` of a run folder: what was trained on what, how, and how well."""
 
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from pipelines.environment.report import Environment
 from pipelines.model_card import class_table, front_matter, sources
 from pipelines.storage import atomic_path, vocabulary_from_json
 from pipelines.training.plots import EVALUATION, LEARNING_RATES, LOSSES
-from pipelines.training.run_folder import CHECKPOINT
+from pipelines.training.run_folder import BEST, CHECKPOINT
 from pipelines.training.run_reading import Run
 from pipelines.vocabulary import ClassPartition, Vocabulary
 
@@ -22,7 +22,7 @@ _FILES = frozenset(  # settings that name files: those are listed by name and co
 )
 
 
-def write_model_card(run: Run, environment: Mapping[str, Any] | None) -> Path:
+def write_model_card(run: Run, environment: Environment | None) -> Path:
     """Write the card of a run into its folder; return its path.
 
     Args:
@@ -35,7 +35,7 @@ def write_model_card(run: Run, environment: Mapping[str, Any] | None) -> Path:
     return path
 
 
-def _lines(run: Run, environment: Mapping[str, Any] | None) -> Iterator[str]:
+def _lines(run: Run, environment: Environment | None) -> Iterator[str]:
     head, backbone = run.settings.head, run.settings.backbone
     vocabulary, groups = _classes(run)
     yield from front_matter()
@@ -79,7 +79,7 @@ def _data(run: Run) -> Iterator[str]:
     yield from (f"- images `{Path(name).name}`" for name in provenance.get("images", ()))
 
 
-def _training(run: Run, environment: Mapping[str, Any] | None) -> Iterator[str]:
+def _training(run: Run, environment: Environment | None) -> Iterator[str]:
     """Yield the rows of a table of how it was trained."""
     schedule, timings = run.settings.schedule, run.history.timings
     yield f"| iterations | {run.iteration:,} of {schedule.iterations:,} |"
@@ -92,10 +92,9 @@ def _training(run: Run, environment: Mapping[str, Any] | None) -> Iterator[str]:
     if run.history.records and run.history.records[-1].skipped:
         yield f"| steps left out, loss not finite | {run.history.records[-1].skipped} |"
     if environment is not None:
-        hardware, torch = environment["hardware"], environment["torch"]
-        gpus = ", ".join(gpu["name"] for gpu in hardware["gpus"])
-        yield f"| machine | {gpus or hardware['cpu']}, {hardware['cpus']} CPUs |"
-        yield f"| software | wtn {environment['wtn']}, torch {torch['torch']} |"
+        yield f"| machine | {environment.machine}, {environment.hardware.cpus} CPUs |"
+        version = environment.torch.torch if environment.torch else "unknown"
+        yield f"| software | wtn {environment.wtn}, torch {version} |"
 
 
 def _changed(run: Run) -> Iterator[str]:
@@ -129,6 +128,9 @@ def _evaluation(run: Run) -> Iterator[str]:
         assert best is not None  # the name comes from the evaluations
         figures = f"{100 * last.metrics[name]:.2f} | {100 * best.metrics[name]:.2f}"
         yield f"| {name.replace('_', ' ')} | {figures} | {best.iteration:,} |"
+    kept = run.settings.checkpoints.keep_best
+    if kept is not None:
+        yield from ("", f"`{BEST}` is the checkpoint with the best {kept.replace('_', ' ')}.")
 
 
 def _commands(run: Run) -> Iterator[str]:

@@ -39,7 +39,9 @@ def batch_as_json(
     return {"iteration": iteration, "losses": losses, "images": images}
 
 
-def nonfinite_error(iteration: int, batch: Batch, outcome: StepOutcome, kept: Path) -> RunError:
+def nonfinite_error(
+    iteration: int, batch: Batch, outcome: StepOutcome, kept: Path, go_on: str
+) -> RunError:
     """Return the error that ends a run.
 
     Args:
@@ -47,6 +49,7 @@ def nonfinite_error(iteration: int, batch: Batch, outcome: StepOutcome, kept: Pa
         batch: That the step saw.
         outcome: Of the step.
         kept: The folder that holds the state before the step, and the batch.
+        go_on: How the run goes on from its last checkpoint.
     """
     more = len(batch.image_ids) - _NAMED
     images = ", ".join([*batch.image_ids[:_NAMED], *([f"{more} more"] if more > 0 else [])])
@@ -56,5 +59,5 @@ def nonfinite_error(iteration: int, batch: Batch, outcome: StepOutcome, kept: Pa
         f"{bad} is not finite at iteration {iteration}, on the images {images}",
         where=kept,
         mend="Lower optimizer.learning_rate, warm up longer (schedule.warmup_iterations), or leave "
-        f"out such steps with --skip-nonfinite. Take the step again with: {replay}",
+        f"out such steps with --skip-nonfinite. Take the step again with: {replay}\n{go_on}",
     )

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -36,7 +37,7 @@ class Timing:
 
     Args:
         iteration: Steps so far.
-        seconds: Since the record before, or since the start.
+        seconds: Since the record before, or since the start, without evaluations.
         images_per_second: Over these seconds, data loading included.
         data_wait: Share of them, from 0 to 1, that the steps waited for data.
         memory_bytes: The most that was in use so far, of the GPU or else resident.
@@ -91,6 +92,13 @@ class Stopwatch:
                 return
             self._waited += time.perf_counter() - asked
             yield item
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave out the time that the block takes."""
+        began = time.perf_counter()
+        yield
+        self._started += time.perf_counter() - began
 
     def count(self, images: int) -> None:
         """Count a step of so many images."""

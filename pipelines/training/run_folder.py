@@ -7,22 +7,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
 
-from pipelines.artifacts import ClassifierWeights, DetectorCheckpoint
 from pipelines.config import TrainSettings
 from pipelines.data.batches import Batch
 from pipelines.errors import RunError
-from pipelines.provenance import Provenance, sha256
+from pipelines.provenance import sha256
 from pipelines.storage import atomic_path
 from pipelines.training import logs
 from pipelines.training.checkpoints import Pair, leftovers_in, pairs_in, prune, put
 from pipelines.training.nonfinite import batch_as_json
+from pipelines.training.origin import Origin
 from pipelines.training.progress import Best, Progress
 from pipelines.training.records import StepRecord, Timing
 from pipelines.training.step import StepOutcome
 from pipelines.training.trainee import Trainee
-from pipelines.vocabulary import Vocabulary
 
 CHECKPOINT = "checkpoint.safetensors"
 PREVIOUS = "previous-checkpoint.safetensors"
@@ -32,20 +30,6 @@ METRICS = "metrics.jsonl"
 TIMINGS = "timings.jsonl"
 CHECKPOINTS = "checkpoints"
 BATCH = "batch.json"
-
-
-class Origin(NamedTuple):
-    """What stands in every checkpoint of a run besides its weights.
-
-    Args:
-        classifier: What the detector learns from.
-        detection: The D classes.
-        provenance: What the training reads.
-    """
-
-    classifier: ClassifierWeights
-    detection: Vocabulary
-    provenance: Provenance
 
 
 class RunFolder:
@@ -90,7 +74,7 @@ class RunFolder:
             with atomic_path(self.folder / SETTINGS) as temporary:
                 temporary.write_text(self._settings.as_toml())
             if self.last is not None:
-                self._link(self.last, best)  # a kill may have come before it
+                name_newest(self.folder, self.last, best)  # a kill may have come before it
 
     def log(self, record: StepRecord, timing: Timing) -> None:
         """Append a record to the metrics and its timing to the timings."""
@@ -117,7 +101,7 @@ class RunFolder:
                 logs.sync(self.folder / name)  # they reach the disk before what vouches for them
             self._write(pair, trainee, progress)
             self.last = pair
-            self._link(pair, progress.best)
+            name_newest(self.folder, pair, progress.best)
             prune(self._pairs, self._settings.checkpoints.keep_last)
 
     def keep_for_replay(
@@ -154,29 +138,16 @@ class RunFolder:
         """Tell which iteration a run goes on from, and with which command."""
         if self.last is None:
             return "No checkpoint was written yet, so there is nothing to go on from."
+        command = shlex.join(["wtn", "train", "--resume", str(self.folder)])
         return (
             f"{self.checkpoint} holds {self.last.iteration} iterations, and exports and evaluates "
-            f"as it is. Go on with: {shlex.join(['wtn', 'train', '--resume', str(self.folder)])}"
+            f"as it is. Go on with: {command}"
         )
 
     def _write(self, pair: Pair, trainee: Trainee, progress: Progress) -> None:
-        weights = trainee.weights(progress.iteration)
-        config = self._settings.model_dump(mode="json", exclude_none=True)
-        DetectorCheckpoint(
-            weights,
-            self._origin.classifier,
-            self._origin.detection,
-            config,
-            progress.iteration,
-            self._origin.provenance,
-        ).save(pair.checkpoint)
+        weights = trainee.weights(pair.iteration)
+        self._origin.checkpoint(weights, pair.iteration, self._settings).save(pair.checkpoint)
         trainee.state(progress, sha256(pair.checkpoint)).save(pair.state)
-
-    def _link(self, pair: Pair, best: Best | None) -> None:
-        """Give the newest checkpoint, and perhaps the best, the name that it goes by."""
-        put(pair.checkpoint, self.checkpoint)
-        if best is not None and best.iteration == pair.iteration:
-            put(pair.checkpoint, self.folder / BEST)
 
     def _set_aside(self) -> None:
         """Set aside the newest checkpoint of the run that was here, and let go of the others."""
@@ -210,3 +181,10 @@ class RunFolder:
 def is_of(pair: Pair, folder: Path) -> bool:
     """Tell whether a pair is one that the run in a folder goes on from."""
     return pair.folder.resolve() == (folder / CHECKPOINTS).resolve()
+
+
+def name_newest(folder: Path, pair: Pair, best: Best | None) -> None:
+    """Give a run's newest checkpoint, which may be the best too, the names that they go by."""
+    put(pair.checkpoint, folder / CHECKPOINT)
+    if best is not None and best.iteration == pair.iteration:
+        put(pair.checkpoint, folder / BEST)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pipelines.config import TrainSettings, load_settings, validate_settings
 from pipelines.config.comparison import flat
-from pipelines.errors import ArtifactError, DatasetError
+from pipelines.errors import ArtifactError, ConfigError, DatasetError
 from pipelines.training.history import Evaluation, History, read_history
 from pipelines.training.run_folder import CHECKPOINT, METRICS, SETTINGS, TIMINGS
 from pipelines.training.stored_checkpoints import read_checkpoint_header
@@ -97,7 +97,6 @@ def read_run(folder: Path) -> Run:
 
     Raises:
         DatasetError: If it is none, or a file in it is damaged.
-        ConfigError: If its settings are not known here.
     """
     if not is_run(folder):
         raise DatasetError(
@@ -110,11 +109,19 @@ def read_run(folder: Path) -> Run:
     written = [folder / name for name in (METRICS, TIMINGS, CHECKPOINT)]
     return Run(
         folder=folder,
-        settings=load_settings(folder / SETTINGS),
+        settings=_settings(folder / SETTINGS),
         history=read_history(folder),
         header=_header(folder / CHECKPOINT),
         modified=max(path.stat().st_mtime for path in written if path.exists()),
     )
+
+
+def _settings(path: Path) -> TrainSettings:
+    try:
+        return load_settings(path)
+    except ConfigError as error:
+        mend = "It was changed by hand, or written by another version."
+        raise DatasetError(error.what, where=path, mend=mend) from error
 
 
 def _header(path: Path) -> Mapping[str, Any] | None:

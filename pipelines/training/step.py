@@ -18,7 +18,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.amp import GradScaler
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import get_total_norm
 
@@ -31,6 +30,7 @@ from pipelines.models.inference import in_precision
 from pipelines.models.sampling import Draw, samplers_of, seed_of
 from pipelines.training.optimizers import Optimizers
 from pipelines.training.replicas import replicate, settle
+from pipelines.training.running_statistics import RunningStatistics
 
 TRANSFER_STAGE = 3  # tells its random numbers apart from those of the two samplers
 _NAMES_OF_SCALER = ("scale", "_growth_tracker")
@@ -91,7 +91,7 @@ class TrainingStep:
         _refuse_uneven(settings.schedule.batch_size, self._passes, team)
         self._head = _computing_head(model)
         self._images = replicate(model, self._head, device, team)
-        self._statistics, self._samplers = _Statistics(model), samplers_of(model)
+        self._statistics, self._samplers = RunningStatistics(model), samplers_of(model)
         self._scaler = GradScaler(device.type, enabled=self._precision == "float16")
 
     def __call__(self, iteration: int, images: list[Tensor], targets: list[Target]) -> StepOutcome:
@@ -197,33 +197,6 @@ class TrainingStep:
         overflowed = finite and not math.isfinite(norm_mean) and self._scaler.get_scale() > 1
         finite = finite and (overflowed or math.isfinite(norm_mean))
         return StepOutcome(dict(zip([*losses, "loss"], means, strict=True)), finite, overflowed)
-
-
-class _Statistics:
-    """What a forward pass changes by itself: the running statistics of batch norm.
-
-    Args:
-        model: Frozen batch norm has none that change.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        norms = (module for module in model.modules() if isinstance(module, _BatchNorm))
-        self._now = [buffer for norm in norms for buffer in norm.buffers()]
-        self._before: list[Tensor] = []
-
-    def remember(self) -> None:
-        """Note what :meth:`restore` will put back."""
-        self._before = [buffer.clone() for buffer in self._now]
-
-    @property
-    def of_batches(self) -> list[Tensor]:
-        """The means and variances, without the counts."""
-        return [buffer for buffer in self._now if buffer.is_floating_point()]
-
-    def restore(self) -> None:
-        """Put back what there was."""
-        for now, before in zip(self._now, self._before, strict=True):
-            now.copy_(before)
 
 
 def _computing_head(model: nn.Module) -> ClassWeightHead | None:

@@ -10,26 +10,13 @@ import torch
 
 from pipelines.artifacts import DetectorCheckpoint
 from pipelines.config import validate_settings
-from pipelines.errors import ConfigError
+from pipelines.errors import ConfigError, RunError
 from pipelines.evaluate import GroundTruthFiles, evaluate_detector
+from pipelines.metrics.periodic_evaluation import PeriodicEvaluation
 from pipelines.metrics.scorer import Scoring
 from pipelines.train import TrainReport, train_detector
 
 Tree = dict[str, Any]
-
-
-@pytest.fixture
-def boxes(world: SimpleNamespace, tmp_path: Path) -> Path:
-    """Return large boxes of a seen and of a novel class, some of which a bad detector finds."""
-    lines = ["ImageID,LabelName,XMin,XMax,YMin,YMax"] + [
-        f"img{image},{class_id},{x},{x + 0.6},{x},{x + 0.6}"
-        for image in range(6)
-        for class_id in ("/m/01", "/m/04")
-        for x in (0.0, 0.2, 0.4)
-    ]
-    path = tmp_path / "evaluation-boxes.csv"
-    path.write_text("\n".join(lines) + "\n")
-    return path
 
 
 def train(tree: Tree, output: Path, **more: Tree) -> TrainReport:
@@ -38,13 +25,13 @@ def train(tree: Tree, output: Path, **more: Tree) -> TrainReport:
 
 
 def test_training_does_not_notice_an_evaluation(
-    settings_tree: Tree, world: SimpleNamespace, boxes: Path, tmp_path: Path
+    settings_tree: Tree, world: SimpleNamespace, large_boxes: Path, tmp_path: Path
 ) -> None:
     """Weights and records are bit for bit those without, and the best has its recorded figure."""
     settings_tree["detector"]["anchor_sizes"] = [32, 36, 40, 44, 48]
     settings_tree["head"] |= {"dropout": 0.3}
     settings_tree["schedule"]["iterations"] = 5
-    evaluation = {"every": 2, "boxes": boxes, "images": world.images}
+    evaluation = {"every": 2, "boxes": large_boxes, "images": world.images}
     plain = train(settings_tree, tmp_path / "plain")
 
     watched = train(settings_tree, tmp_path / "watched", evaluation=evaluation,
@@ -65,20 +52,40 @@ def test_training_does_not_notice_an_evaluation(
     value = figures[best.iteration]["novel_AP50"]
     assert value == max(each["novel_AP50"] for each in figures.values()) > 0
     report = evaluate_detector(
-        tmp_path / "watched" / "best.safetensors", None, [world.images], GroundTruthFiles(boxes),
+        tmp_path / "watched" / "best.safetensors",
+        None,
+        [world.images],
+        GroundTruthFiles(large_boxes),
         scoring=Scoring(classes="novel"),
-    )  # fmt: skip
+    )
     assert value == report.by_group()[0].AP50
 
 
 def test_an_evaluation_that_cannot_be_is_refused_before_the_first_step(
-    settings_tree: Tree, world: SimpleNamespace, boxes: Path, tmp_path: Path
+    settings_tree: Tree, world: SimpleNamespace, large_boxes: Path, tmp_path: Path
 ) -> None:
     """And nothing is written."""
-    evaluation = {"every": 2, "boxes": boxes, "images": world.images}
+    evaluation = {"every": 2, "boxes": large_boxes, "images": world.images}
 
     with pytest.raises(ConfigError, match="no figure 'other_AP50'"):
         train(settings_tree, tmp_path / "run", evaluation=evaluation,
               checkpoints={"keep_best": "other_AP50"})  # fmt: skip
 
     assert not (tmp_path / "run").exists()
+
+
+def test_what_was_trained_is_saved_when_an_evaluation_fails(
+    settings_tree: Tree, world: SimpleNamespace, large_boxes: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Whatever it failed of: here its temporary files have no room."""
+    evaluation = {"every": 2, "boxes": large_boxes, "images": world.images}
+
+    def fail(evaluation: PeriodicEvaluation, model: object) -> None:
+        raise RunError("no detections can be put aside here")
+
+    monkeypatch.setattr(PeriodicEvaluation, "__call__", fail)
+    with pytest.raises(RunError, match="no detections"):
+        train(settings_tree, tmp_path / "run", evaluation=evaluation)
+
+    assert DetectorCheckpoint.load(tmp_path / "run" / "checkpoint.safetensors").iteration == 2

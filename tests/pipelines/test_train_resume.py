@@ -98,6 +98,41 @@ def trained(
     return train_detector(validate_settings(merged), run, [observer or Observer()], saved=saved)
 
 
+WRITES = 13  # of two iterations: two logs, settings; then twice two logs, checkpoint, state, name
+DECISIVE = (6, 7, 8, 12, 13)  # checkpoint, state and name of the first; state and name of the last
+
+
+class Killed(BaseException):
+    """Stands for the end of the process at this very moment."""
+
+
+def test_whichever_write_it_is_killed_in_it_goes_on(
+    settings_tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever the files of a run reach the disk it may end there, and comes to the same."""
+    settings_tree["schedule"]["iterations"] = 2
+    fsync, whole = os.fsync, tmp_path / "whole"
+    left = [-1]
+
+    def count_down(file: int) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise Killed
+        fsync(file)
+
+    monkeypatch.setattr("pipelines.storage.os.fsync", count_down)
+    trained(settings_tree, whole)
+
+    assert -1 - left[0] == WRITES
+    for number in DECISIVE:
+        run, left[0] = tmp_path / str(number), number
+        with pytest.raises(Killed):
+            trained(settings_tree, run)
+        trained(settings_tree, run, saved=find_start("auto", run).saved)
+        assert same_weights(run, whole)
+        assert (run / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -101,6 +101,19 @@ def test_names_that_are_not_utf8_can_be_printed(capsys: pytest.CaptureFixture[st
     assert captured.err == f"{shown}\nError: {shown}: bad\nRename {shown}.\n"
 
 
+def test_notes_go_through_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A note while a bar is shown starts a line of its own, and the bar is drawn below it."""
+    shown = terminal(monkeypatch, 80)
+
+    with console.progress("train") as bar:
+        bar.update(1, 2, ("loss 1.0",))
+        console.note("evaluated")
+
+    before, _, after = shown.getvalue().partition("evaluated\n")
+    assert before.endswith("\x1b[2K")  # the line is empty: the bar was erased first
+    assert "1/2" in after
+
+
 def test_lines_go_through_the_bar_on_the_same_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """A line said while a bar is shown is put above it, where the bar does not erase it."""
     shown, stdout = terminal(monkeypatch, 80), io.StringIO()

@@ -13,20 +13,6 @@ Wtn = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def boxes(tmp_path: Path) -> Path:
-    """Return large boxes of a seen and of a novel class, some of which a bad detector finds."""
-    lines = ["ImageID,LabelName,XMin,XMax,YMin,YMax"] + [
-        f"img{image},{class_id},{x},{x + 0.6},{x},{x + 0.6}"
-        for image in range(6)
-        for class_id in ("/m/01", "/m/04")
-        for x in (0.0, 0.2, 0.4)
-    ]
-    path = tmp_path / "boxes.csv"
-    path.write_text("\n".join(lines) + "\n")
-    return path
-
-
-@pytest.fixture
 def _one_thread() -> Iterator[None]:
     """Compute as the processes of torchrun do, to the last bit."""
     before = torch.get_num_threads()
@@ -37,12 +23,12 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_one_thread")
 def test_two_processes_print_and_write_what_one_does(
-    wtn: Wtn, torchrun: Wtn, artifacts: SimpleNamespace, world: SimpleNamespace, boxes: Path,
+    wtn: Wtn, torchrun: Wtn, artifacts: SimpleNamespace, world: SimpleNamespace, large_boxes: Path,
     tmp_path: Path,
 ) -> None:  # fmt: skip
     """Byte by byte, and once, though one has four images and the other two."""
     options = ("evaluate", "--checkpoint", artifacts.checkpoint, "--images", world.images,
-               "--boxes", boxes, "--joint", "--recall-at", 3, "--bootstrap", 5,
+               "--boxes", large_boxes, "--joint", "--recall-at", 3, "--bootstrap", 5,
                "--json")  # fmt: skip
     files = [(tmp_path / f"{name}.csv", tmp_path / f"{name}-ap.csv") for name in ("one", "two")]
     outputs = [("--save-predictions", saved, "--per-class", table) for saved, table in files]
@@ -60,14 +46,14 @@ def test_two_processes_print_and_write_what_one_does(
 
 @pytest.mark.usefixtures("_one_thread")
 def test_a_training_of_two_processes_evaluates_as_one_process_would(
-    wtn: Wtn, torchrun: Wtn, settings_toml: Path, world: SimpleNamespace, boxes: Path,
+    wtn: Wtn, torchrun: Wtn, settings_toml: Path, world: SimpleNamespace, large_boxes: Path,
     tmp_path: Path,
 ) -> None:  # fmt: skip
     """The figures in its metrics are those of its checkpoint, and the best is kept by them."""
     ended = torchrun(
         "--standalone", "-m", "wtn_cli", "train", "--config", settings_toml, "-o", tmp_path / "run",
         "--set", "detector.anchor_sizes=[32, 36, 40, 44, 48]", "--set", "evaluation.every=3",
-        "--set", f"evaluation.boxes={boxes}", "--set", f"evaluation.images={world.images}",
+        "--set", f"evaluation.boxes={large_boxes}", "--set", f"evaluation.images={world.images}",
         "--set", "checkpoints.keep_best=novel_AP50",
     )  # fmt: skip
 
@@ -75,7 +61,7 @@ def test_a_training_of_two_processes_evaluates_as_one_process_would(
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     (found,) = [json.loads(line) for line in lines if "evaluation" in line]
     report = wtn("evaluate", "--checkpoint", tmp_path / "run" / "best.safetensors", "--images",
-                 world.images, "--boxes", boxes, "--joint", "--json")  # fmt: skip
+                 world.images, "--boxes", large_boxes, "--joint", "--json")  # fmt: skip
     joint = json.loads(report.stdout)["joint"]
     expected = {f"{group}_AP50": joint[group]["AP50"]["alone"] for group in ("seen", "novel")}
     assert found == {"iteration": 3, "evaluation": expected}

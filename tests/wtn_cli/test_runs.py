@@ -59,7 +59,7 @@ def test_damaged_runs_and_other_folders_get_one_line(wtn: Wtn, run: Path, other:
     foreign = wtn("runs", "show", run.parent)
 
     assert listed.returncode == 0
-    assert f"b is damaged: {other / 'metrics.jsonl'}:1: it lacks fields of" in listed.stdout
+    assert f"b is damaged: {other / 'metrics.jsonl'}:1: bad value for" in listed.stdout
     assert (shown.returncode, foreign.returncode) == (3, 3)
     assert shown.stderr.startswith(f"Error: {other / 'metrics.jsonl'}:1: ")
     assert foreign.stderr.startswith(f"Error: {run.parent}: not a run folder")

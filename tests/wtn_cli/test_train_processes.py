@@ -1,10 +1,8 @@
 """Tests for wtn_cli.train and wtn_cli.processes under torchrun: two processes train as one."""
 
 import json
-import os
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,20 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 Wtn = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-def torchrun(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    """Run something in two processes."""
-    given = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", *arguments]
-    return subprocess.run(
-        [str(argument) for argument in given],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-    )
 
 
 def losses_in(run: Path) -> list[dict[str, float]]:
@@ -44,7 +29,7 @@ def options(settings_toml: Path) -> list[object]:
 
 
 def test_two_processes_end_as_one_and_go_on_when_one_is_killed(
-    wtn: Wtn, options: list[object], tmp_path: Path
+    wtn: Wtn, torchrun: Wtn, options: list[object], tmp_path: Path
 ) -> None:
     """The leader alone prints and writes; a killed process is replaced, at the last checkpoint.
 
@@ -75,7 +60,7 @@ def test_two_processes_end_as_one_and_go_on_when_one_is_killed(
 
 
 def test_the_process_that_failed_is_the_one_that_is_heard(
-    options: list[object], world: SimpleNamespace, tmp_path: Path
+    torchrun: Wtn, options: list[object], world: SimpleNamespace, tmp_path: Path
 ) -> None:
     """An image that only the second process reads, in step 3: one message, also in the report.
 
@@ -102,7 +87,9 @@ def test_the_process_that_failed_is_the_one_that_is_heard(
     assert "exitcode  : 3" in report
 
 
-def test_what_all_processes_find_is_told_once(options: list[object], tmp_path: Path) -> None:
+def test_what_all_processes_find_is_told_once(
+    torchrun: Wtn, options: list[object], tmp_path: Path
+) -> None:
     """A missing file is the leader's to tell, and nothing is written."""
     ended = torchrun("--standalone", "-m", "wtn_cli", *options, "--boxes", tmp_path / "none.csv",
                      "-o", tmp_path / "run")  # fmt: skip

@@ -19,7 +19,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> benchmark.DataBenchmark:
     """Return the benchmark of a small drawn file."""
     classes = tmp_path_factory.mktemp("data") / "classes.csv"
     classes.write_text("LabelName,DisplayName\n/m/a,Ant\n/m/b,Bee\n/m/c,Cat\n")
-    feeding = Feeding(1, 1.0, 1.0, True, (), (), 1, 1)
+    feeding = Feeding(1, 1.0, 1.0, True, (), (), (), 1, 1)
     return benchmark.benchmark_data(
         rows=3000, images=700, classes=classes, runs=2, time_feeding=lambda: feeding
     )

@@ -3,6 +3,7 @@
 import io
 import json
 import subprocess
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.benchmarks import feeding
+from pipelines.benchmarks import feeding, slow_storage
 from pipelines.benchmarks.drawn_photos import write_photos
-from pipelines.errors import BadImageError
+from pipelines.data.images import open_images
+from pipelines.errors import BadImageError, ConfigError
 
 Wtn = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -61,3 +63,28 @@ def test_drawn_photos_weigh_what_photographs_do(tmp_path: Path) -> None:
     assert {picture.shape for picture in pixels} == {(768, 1024, 3)}
     assert all(250_000 < len(file) < 350_000 for file in files)
     assert not np.array_equal(*pixels)
+
+
+def test_slow_storage_is_read_in_longer_runs(
+    world: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sequential order takes fewer reads of an archive, longer ones, and hardly more bytes."""
+    monkeypatch.setattr(slow_storage, "_BUFFER", 160)
+    monkeypatch.setattr(slow_storage, "_TIMED", 20)
+    with tarfile.open(tmp_path / "images.tar", "w") as archive:
+        for number in range(400):
+            archive.add(world.images / "img1.png", f"{number:03}.png")
+
+    store = open_images(tmp_path / "images.tar")
+    uniform, sequential = slow_storage.compare_samplers(store, latency=0)
+
+    assert uniform.images == sequential.images == uniform.reads == 160
+    assert uniform.bytes_read_share == 1
+    assert sequential.reads < 60
+    assert sequential.mean_read_bytes > 3 * uniform.mean_read_bytes
+
+
+def test_a_latency_of_a_folder_is_refused(world: SimpleNamespace) -> None:
+    """Its files do not lie side by side; the message says how to pack them."""
+    with pytest.raises(ConfigError, match=r"about archives alone\n.*tar -cf"):
+        feeding.benchmark_feeding([world.images], latency=0, workers=1, runs=1)

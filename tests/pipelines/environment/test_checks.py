@@ -8,8 +8,9 @@ import torch
 import torchvision
 
 from pipelines.environment import checks
-from pipelines.environment.checks import Check, run_checks
+from pipelines.environment.checks import run_checks
 from pipelines.environment.packages import Requirement
+from pipelines.environment.verdicts import Check
 
 
 def _found(output: Path) -> dict[str, Check]:
@@ -73,31 +74,6 @@ def test_versions_that_are_too_old_fail(tmp_path: Path, monkeypatch: pytest.Monk
     assert found["packages"].finding.endswith(", no-such-package missing")
     assert found["packages"].mend == 'Install: pip install "numpy>=99.1" "no-such-package"'
     assert [found[name].verdict for name in ("torch", "packages")] == ["failed", "failed"]
-
-
-def test_an_operator_that_errs_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A suppression that keeps both boxes is worse than none."""
-    monkeypatch.setattr(torchvision.ops, "nms", lambda boxes, scores, limit: torch.arange(2))
-
-    assert _found(tmp_path)["nms"].finding == "RuntimeError: non-maximum suppression errs on cpu"
-
-
-@pytest.mark.parametrize(
-    ("driver", "finding"),
-    [(None, "none: training runs on the CPU"), ("580.1", "though there is driver 580.1")],
-)
-def test_a_gpu_that_torch_does_not_find_is_a_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver: str | None, finding: str
-) -> None:
-    """Training runs without one; where there is a driver, the build of torch is to blame."""
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(checks, "driver_version", lambda: driver)
-
-    found = _found(tmp_path)["gpu"]
-
-    assert found.verdict == "warning"
-    assert found.finding.endswith(finding)
-    assert (found.mend is not None) == (driver is not None)
 
 
 def test_low_limits_are_warnings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from pipelines.environment import report
 from pipelines.environment.git import GitState
-from pipelines.environment.report import describe_environment
+from pipelines.environment.report import describe_environment, read_environment
 
 
 def test_the_report_names_versions_and_machine(tmp_path: Path) -> None:
@@ -20,9 +20,9 @@ def test_the_report_names_versions_and_machine(tmp_path: Path) -> None:
     found = describe_environment(tmp_path, {"boxes": tmp_path / "boxes.csv"})
 
     assert found.python == platform.python_version()
-    assert found.torch["torch"] == torch.__version__
-    assert found.torch["threads"] == torch.get_num_threads()
-    assert found.hardware["cpus"] >= 1
+    assert found.torch is not None
+    assert (found.torch.torch, found.torch.threads) == (torch.__version__, torch.get_num_threads())
+    assert found.hardware.cpus >= 1
     assert found.data == {"boxes": None}
     assert found.can_train
 
@@ -45,6 +45,7 @@ def test_the_file_holds_the_report(tmp_path: Path) -> None:
 
     written = json.loads((tmp_path / "environment.json").read_text())
     assert written == json.loads(json.dumps(asdict(found)))
+    assert read_environment(tmp_path) == found
     assert [path.name for path in tmp_path.iterdir()] == ["environment.json"]
 
 
@@ -56,7 +57,7 @@ def test_without_torch_there_is_still_a_report(
 
     found = describe_environment(tmp_path)
 
-    assert (found.torch, found.hardware["gpus"], found.can_train) == ({}, [], False)
+    assert (found.torch, found.hardware.gpus, found.can_train) == (None, (), False)
 
 
 @pytest.mark.parametrize("state", ["clean", "changed", "untracked"])
@@ -71,10 +72,25 @@ def test_the_program_has_a_commit_if_git_follows_it(
     assert (found is None) == (state == "untracked")
 
 
+def _cudnn_told(output: Path) -> str | None:
+    found = describe_environment(output).torch
+    assert found is not None
+    return found.cudnn
+
+
 def test_cudnn_is_told_as_a_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """92600 is 9.26.0; a build without it has none."""
     monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 92600)
-    assert describe_environment(tmp_path).torch["cudnn"] == "9.26.0"
+    assert _cudnn_told(tmp_path) == "9.26.0"
 
     monkeypatch.setattr(torch.backends.cudnn, "version", lambda: None)
-    assert describe_environment(tmp_path).torch["cudnn"] is None
+    assert _cudnn_told(tmp_path) is None
+
+
+@pytest.mark.parametrize("text", [None, "{", "[]", '{"wtn": "1.0"}'])
+def test_what_is_no_report_is_none(tmp_path: Path, text: str | None) -> None:
+    """No file, half a file, and something else."""
+    if text is not None:
+        (tmp_path / "environment.json").write_text(text)
+
+    assert read_environment(tmp_path) is None

@@ -78,7 +78,7 @@ def _together(size: int, work: Callable[[Team], object]) -> list[object]:
 
     def run(rank: int) -> object:
         try:
-            return work(Threads(rank, size, rank, values, gate))
+            return work(Threads(rank=rank, size=size, values=values, gate=gate))
         except Exception as error:
             return error
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from pipelines.config import load_settings
 from pipelines.training import closing
 from pipelines.training.closing import FolderCompletion
 
@@ -18,29 +19,29 @@ def run(artifacts: SimpleNamespace, tmp_path: Path) -> Path:
     return Path(shutil.copytree(artifacts.run, tmp_path / "run"))
 
 
-def _complete(run: Path, boxes: Path) -> list[str]:
+def _complete(run: Path) -> list[str]:
     """Complete a run; return the notes."""
     notes: list[str] = []
-    completion = FolderCompletion(boxes, notes.append)
+    completion = FolderCompletion(load_settings(run / "settings.toml"), notes.append)
     completion.begun(run, 0)
     completion.ended(run)
     return notes
 
 
-def test_a_run_folder_is_complete_at_the_end(run: Path, world: SimpleNamespace) -> None:
+def test_a_run_folder_is_complete_at_the_end(run: Path) -> None:
     """Where it ran, its pictures and its card, and nothing to note."""
     before = {path.name for path in run.iterdir()}
 
-    assert _complete(run, world.boxes) == []
+    assert _complete(run) == []
 
     added = {path.name for path in run.iterdir()} - before
     assert added == {"environment.json", "losses.png", "learning-rates.png", "model-card.md"}
     assert json.loads((run / "environment.json").read_text())["data"] == {"boxes": None}
 
 
-def test_the_card_tells_what_was_trained(run: Path, world: SimpleNamespace) -> None:
+def test_the_card_tells_what_was_trained(run: Path) -> None:
     """Classes, data by contents, settings that are not the defaults, losses and machine."""
-    _complete(run, world.boxes)
+    _complete(run)
 
     card = (run / "model-card.md").read_text()
     assert "# ae-wtn, tiny, 8 classes" in card
@@ -58,44 +59,53 @@ def test_the_card_tells_what_was_trained(run: Path, world: SimpleNamespace) -> N
 
 def test_the_card_names_no_folder(run: Path, world: SimpleNamespace) -> None:
     """A card is there to be shown, and paths tell who made it."""
-    _complete(run, world.boxes)
+    _complete(run)
 
     card = (run / "model-card.md").read_text()
     assert str(world.boxes.parent) not in card
     assert str(run) not in card
 
 
-def test_the_card_has_the_last_and_the_best_evaluation(run: Path, world: SimpleNamespace) -> None:
+def test_the_card_has_the_last_and_the_best_evaluation(run: Path) -> None:
     """In percent, with the iterations before the best."""
     with (run / "metrics.jsonl").open("a") as file:
         for iteration, value in ((2, 0.5), (3, 0.25)):
             record = {"iteration": iteration, "evaluation": {"novel_AP50": value}}
             file.write(json.dumps(record) + "\n")
+    settings = (run / "settings.toml").read_text()
+    for group, added in (
+        ("[evaluation]", 'every = 1\nboxes = "val.csv"'),
+        ("[checkpoints]", 'keep_best = "novel_AP50"'),
+    ):
+        settings = settings.replace(group, f"{group}\n{added}")
+    (run / "settings.toml").write_text(settings)
 
-    _complete(run, world.boxes)
+    _complete(run)
 
     card = (run / "model-card.md").read_text()
     assert "| novel AP50 | 25.00 | 50.00 | 2 |" in card
+    assert "by the metric `oid`, on `val.csv`" in card
+    assert "`best.safetensors` is the checkpoint with the best novel AP50." in card
     assert "![evaluation](evaluation.png)" in card
 
 
-def test_an_unfinished_run_tells_how_it_goes_on(run: Path, world: SimpleNamespace) -> None:
+def test_an_unfinished_run_tells_how_it_goes_on(run: Path) -> None:
     """Its time was over."""
     settings = run / "settings.toml"
     settings.write_text(settings.read_text().replace("iterations = 3", "iterations = 5"))
 
-    _complete(run, world.boxes)
+    _complete(run)
 
     assert "wtn train --resume ." in (run / "model-card.md").read_text()
 
 
 def test_without_matplotlib_there_is_a_card_and_a_note(
-    run: Path, world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+    run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The note names the extra."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)
 
-    notes = _complete(run, world.boxes)
+    notes = _complete(run)
 
     assert notes == [
         "No pictures of the run: plots need matplotlib, the extra plots. "
@@ -104,9 +114,7 @@ def test_without_matplotlib_there_is_a_card_and_a_note(
     assert "![" not in (run / "model-card.md").read_text()
 
 
-def test_a_full_disk_at_the_end_ends_nothing(
-    run: Path, world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_at_the_end_ends_nothing(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The detector is trained and saved; what could not be written is noted."""
 
     def full(*arguments: object) -> None:
@@ -115,6 +123,4 @@ def test_a_full_disk_at_the_end_ends_nothing(
     monkeypatch.setattr(closing, "draw_history", lambda *arguments: [])
     monkeypatch.setattr(closing, "write_model_card", full)
 
-    assert _complete(run, world.boxes) == [
-        "The model card was not written (No space left on device)."
-    ]
+    assert _complete(run) == ["The model card was not written (No space left on device)."]

@@ -197,7 +197,7 @@ def test_images_of_unknown_shape_are_not_grouped(
         size = (64, 32) if number < 4 else (32, 64)
         Image.open(file).resize(size).save(tmp_path / file.name)
     if why == "too many":
-        monkeypatch.setattr("pipelines.training.inputs._MEASURED_AT_MOST", 5)
+        monkeypatch.setattr("pipelines.training.image_order._MEASURED_AT_MOST", 5)
     else:
         (tmp_path / file.name).write_text("no image")
     tree = settings_tree | {"schedule": settings_tree["schedule"] | {"iterations": 30}}

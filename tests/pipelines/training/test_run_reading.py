@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipelines.errors import ConfigError, DatasetError
+from pipelines.errors import DatasetError
 from pipelines.training.run_reading import is_run, read_run
 
 
@@ -123,5 +123,5 @@ def test_other_folders_are_refused(run: Path, tmp_path: Path) -> None:
         read_run(tmp_path / "none")
 
     (run / "settings.toml").write_text("colour = 1\n")
-    with pytest.raises(ConfigError, match="unknown setting 'colour'"):
+    with pytest.raises(DatasetError, match="unknown setting 'colour'"):
         read_run(run)
