@@ -13,7 +13,7 @@ from pipelines.training.checkpoints import Saved
 from pipelines.training.dry_run import count_parameters, disk_use, try_steps
 from pipelines.training.plan import PlannedEvaluation, TrainingPlan
 from pipelines.training.preparation import read_inputs, set_up
-from pipelines.training.resuming import refuse_disagreement
+from pipelines.training.same_training import refuse_disagreement
 
 _SECONDS_AN_HOUR = 3600
 _TRIAL_IMAGES = 8  # of an evaluation, to reckon its time

@@ -15,10 +15,11 @@ from pipelines.training.followed_folder import FollowedFolder
 from pipelines.training.inputs import TrainInputs
 from pipelines.training.loop import Ending, TrainingLoop
 from pipelines.training.observer import Observer
+from pipelines.training.origin import Origin
 from pipelines.training.preparation import read_inputs, set_up
 from pipelines.training.progress import Progress
-from pipelines.training.resuming import refuse_disagreement
-from pipelines.training.run_folder import Origin, RunFolder
+from pipelines.training.run_folder import RunFolder
+from pipelines.training.same_training import refuse_disagreement
 from pipelines.training.stopping import StopRequest
 
 _SECONDS_AN_HOUR = 3600

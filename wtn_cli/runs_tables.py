@@ -198,5 +198,5 @@ def _shown(settings: Mapping[str, Any]) -> dict[str, str]:
 
 def _value(value: object) -> str:
     if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
+        return ", ".join(map(str, value)) or "none"
     return "unset" if value is None else str(value)

@@ -13,16 +13,14 @@ from pipelines.devices import peak_memory_bytes
 from pipelines.distributed import ALONE, Team
 from pipelines.errors import (
     ArtifactError,
-    ConfigError,
     DatasetError,
     Interrupted,
     LostWorkerError,
     WTNError,
-    did_you_mean,
 )
 from pipelines.training.nonfinite import nonfinite_error
 from pipelines.training.observer import Observer
-from pipelines.training.progress import Best, Progress
+from pipelines.training.progress import Progress
 from pipelines.training.records import StepRecord, Stopwatch, Window
 from pipelines.training.run_folder import RunFolder
 from pipelines.training.step import StepOutcome
@@ -210,13 +208,7 @@ class TrainingLoop:
         self._folder.log_evaluation(progress.iteration, figures)
         for observer in self._observers:
             observer.evaluated(progress.iteration, figures)
-        if metric is None:
-            return False
-        value = _figure(figures, metric)
-        if not value > (progress.best.value if progress.best else -math.inf):  # nor if it is NaN
-            return False
-        progress.best = Best(progress.iteration, value)
-        return True
+        return metric is not None and progress.note_best(metric, figures)
 
     def _save_unless_saved(self) -> None:
         if self._begun and not self._saved:
@@ -232,16 +224,3 @@ class TrainingLoop:
             where=self._folder.folder,
             mend=self._folder.how_to_go_on(),
         )
-
-
-def _figure(figures: Mapping[str, float], metric: str) -> float:
-    if metric not in figures:
-        raise ConfigError(
-            f"checkpoints.keep_best is {metric!r}, which no evaluation measures",
-            mend=" ".join(filter(None, [did_you_mean(metric, figures), _known(figures)])),
-        )
-    return figures[metric]
-
-
-def _known(figures: Mapping[str, float]) -> str:
-    return f"There are: {', '.join(sorted(figures))}."

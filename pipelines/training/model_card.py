@@ -8,7 +8,7 @@ from pipelines.environment.report import Environment
 from pipelines.model_card import class_table, front_matter, sources
 from pipelines.storage import atomic_path, vocabulary_from_json
 from pipelines.training.plots import EVALUATION, LEARNING_RATES, LOSSES
-from pipelines.training.run_folder import CHECKPOINT
+from pipelines.training.run_folder import BEST, CHECKPOINT
 from pipelines.training.run_reading import Run
 from pipelines.vocabulary import ClassPartition, Vocabulary
 
@@ -128,6 +128,9 @@ def _evaluation(run: Run) -> Iterator[str]:
         assert best is not None  # the name comes from the evaluations
         figures = f"{100 * last.metrics[name]:.2f} | {100 * best.metrics[name]:.2f}"
         yield f"| {name.replace('_', ' ')} | {figures} | {best.iteration:,} |"
+    kept = run.settings.checkpoints.keep_best
+    if kept is not None:
+        yield from ("", f"`{BEST}` is the checkpoint with the best {kept.replace('_', ' ')}.")
 
 
 def _commands(run: Run) -> Iterator[str]:

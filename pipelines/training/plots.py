@@ -87,6 +87,7 @@ def draw_learning_rates(history: History, path: Path) -> None:
                 label=_TITLES.get(name, name),
             )
         axes.set(xlabel="iterations", ylabel="learning rate", yscale="log")
+        _count_whole(axes)
         axes.grid(alpha=0.3, linewidth=0.5, which="both")
         axes.legend(fontsize="small")
 
@@ -98,6 +99,7 @@ def draw_evaluations(history: History, path: Path) -> None:
         for place, name in enumerate(history.metrics):
             _draw_metric(axes, history, name, place)
         axes.set(xlabel="iterations", ylabel="percent")
+        _count_whole(axes)
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3, linewidth=0.5)
         axes.legend(fontsize="small")
@@ -125,12 +127,11 @@ def _draw_loss(
 ) -> None:
     axes.plot(iterations, values, color=colour, alpha=0.3, linewidth=0.8)
     axes.plot(iterations, smoothed(values), color=colour, linewidth=1.6)
-    highest = 3 * float(np.nanpercentile(values, 90))
-    if 0 < highest < float(np.nanmax(values)):
-        axes.set_ylim(top=highest)
-    axes.set_ylim(bottom=0)
+    highest = min(1.05 * float(np.nanmax(values)), 3 * float(np.nanpercentile(values, 90)))
+    axes.set_ylim(0, highest or 1.0)
     axes.grid(alpha=0.3, linewidth=0.5)
     axes.tick_params(labelsize="small")
+    _count_whole(axes)
 
 
 def _draw_metric(axes: "Axes", history: History, name: str, place: int) -> None:
@@ -145,6 +146,16 @@ def _draw_metric(axes: "Axes", history: History, name: str, place: int) -> None:
         color=colour,
         marker=_MARKERS[place % len(_MARKERS)],
         markersize=4,
+        clip_on=False,
         label=f"{name.replace('_', ' ')}, best {top:.2f} at {best.iteration}",
     )
-    axes.plot([best.iteration], [top], "o", color=colour, markersize=11, fillstyle="none")
+    axes.plot(
+        [best.iteration], [top], "o", color=colour, markersize=11, fillstyle="none", clip_on=False
+    )
+
+
+def _count_whole(axes: "Axes") -> None:
+    """Let the ticks of the iterations be whole numbers, also of a few of them."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=(1, 2, 5, 10)))

@@ -20,8 +20,12 @@ from pipelines.training.model import build_model
 from pipelines.training.optimizers import Optimizers
 from pipelines.training.prefetch import on_device
 from pipelines.training.progress import Progress
-from pipelines.training.resuming import refuse_other_inputs, refuse_other_settings
 from pipelines.training.run_folder import CHECKPOINT, is_of
+from pipelines.training.same_training import (
+    judges_otherwise,
+    refuse_other_inputs,
+    refuse_other_settings,
+)
 from pipelines.training.step import TrainingStep
 from pipelines.training.trainee import Trainee
 
@@ -84,6 +88,8 @@ def set_up(
     """
     trainee = _trainee(settings, inputs, device, team)
     progress = trainee.restore(saved) if saved is not None else Progress()
+    if saved is not None and judges_otherwise(saved, settings):
+        progress.best = None
     pinned = device.type == "cuda"
     loader = training_loader(inputs, settings, progress.iteration, team, pin_memory=pinned)
     return Ready(trainee, progress, on_device(loader, device))

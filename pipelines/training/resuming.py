@@ -1,37 +1,16 @@
-"""Where a run goes on: the newest whole state of a folder, if it is of the same training."""
+"""Where a run goes on: the newest whole state of a folder."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from pipelines.config import TrainSettings, validate_settings
-from pipelines.config.comparison import differences, first_of, flat
-from pipelines.distributed import Team
-from pipelines.errors import ArtifactError, ConfigError, MismatchError
-from pipelines.provenance import Provenance
+from pipelines.config import TrainSettings
+from pipelines.errors import ArtifactError, ConfigError
 from pipelines.training.checkpoints import Pair, Saved, newest_whole, pair_of, pairs_in, read_whole
 from pipelines.training.run_folder import CHECKPOINT, CHECKPOINTS, SETTINGS, is_of, name_newest
+from pipelines.training.same_training import refuse_other_settings
 
 AUTO = "auto"
 DEFAULT_FOLDER = Path("run")
-# What may change while a run rests: it decides where and how fast a detector is learned, what is
-# told about it and what is kept, but not what is learned. Files count by their contents.
-_FREE = (
-    "device",
-    "classifier",
-    "backbone.weights",
-    "data.boxes",
-    "data.classes",
-    "data.hierarchy",
-    "data.images",
-    "data.workers",
-    "data.bad_images",
-    "engine.",
-    "checkpoints.",
-    "evaluation.",
-    "limits.",
-    "schedule.log_every",
-    "schedule.checkpoint_every",
-)
 
 
 class Start(NamedTuple):
@@ -94,65 +73,6 @@ def finished_checkpoint(folder: Path, saved: Saved) -> Path:
     return folder / CHECKPOINT
 
 
-def refuse_other_settings(saved: Saved, settings: TrainSettings) -> None:
-    """Raise ConfigError if the settings would learn something else than what was saved did.
-
-    The training may be made longer, and steps of the rates that lie ahead may move.
-    """
-    try:
-        stored = validate_settings(saved.checkpoint.config)
-    except ConfigError as error:
-        raise ConfigError(
-            f"its settings are not known here: {error.what}", where=saved.pair.checkpoint
-        ) from error
-    shorter = settings.schedule.iterations < stored.schedule.iterations
-    there, now = (
-        _binding(each, saved.iteration, with_length=shorter) for each in (stored, settings)
-    )
-    if told := differences(there, now):
-        raise ConfigError(
-            f"the run has other settings: {first_of(told)}",
-            where=saved.pair.checkpoint,
-            mend="Go on with those of the run, or name another folder with --output for a new run.",
-        )
-
-
-def refuse_other_inputs(saved: Saved, provenance: Provenance) -> None:
-    """Raise MismatchError if a file has other contents than the one that was trained on."""
-    there, now = (
-        {(p["role"], p["sha256"]) for p in record.get("parents", ())}
-        for record in (saved.checkpoint.provenance, provenance)
-    )
-    if others := sorted(role for role, _ in there ^ now):
-        raise MismatchError(
-            f"another file for {others[0]} than the run was trained on until here",
-            where=saved.pair.checkpoint,
-            mend="Bring back the file, or name another folder with --output for a new run.",
-        )
-
-
-def refuse_disagreement(
-    team: Team, settings: TrainSettings, saved: Saved | None, provenance: Provenance
-) -> None:
-    """Raise MismatchError, in all processes, unless all begin at one place with one set of files.
-
-    On several machines the run folder and the data must be the same, on storage that they share.
-    """
-    parents = sorted((p["role"], str(p["sha256"])) for p in provenance.get("parents", ()))
-    mine: dict[str, object] = {
-        "settings": _binding(settings, 0, with_length=True),
-        "checkpoint to go on from": None if saved is None else saved.state.checkpoint_sha256,
-        "files": parents,
-    }
-    theirs = team.gather_objects(mine)
-    for rank, of_rank in enumerate(theirs):
-        if others := [name for name in mine if of_rank[name] != theirs[0][name]]:
-            raise MismatchError(
-                f"process {rank} has another {others[0]} than process 0",
-                mend="Start all processes with one command, on storage that all machines share.",
-            )
-
-
 def _at(path: Path) -> tuple[Saved, tuple[str, ...]]:
     """Return what a path names, and what is wrong with what was passed over."""
     pair = pair_of(path)
@@ -198,21 +118,3 @@ def _refuse_later(pair: Pair, folder: Path) -> None:
             where=pair.state,
             mend="Name another folder with --output, or --resume the run folder itself.",
         )
-
-
-def _binding(settings: TrainSettings, taken: int, *, with_length: bool) -> dict[str, Any]:
-    """Return the settings that decide what is learned, by ``key.path``.
-
-    Args:
-        settings: All of them.
-        taken: Iterations; the steps of the rates after them are left out.
-        with_length: Whether the number of iterations is binding too.
-    """
-    steps = [step for step in settings.schedule.steps if step < taken]
-    everything = flat(settings.model_dump(mode="json")) | {"schedule.steps": steps}
-    free = _FREE if with_length else (*_FREE, "schedule.iterations")
-    return {
-        key: value
-        for key, value in everything.items()
-        if not any(key == name or (name[-1] == "." and key.startswith(name)) for name in free)
-    }

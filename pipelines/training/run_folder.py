@@ -7,22 +7,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
 
-from pipelines.artifacts import ClassifierWeights, DetectorCheckpoint
 from pipelines.config import TrainSettings
 from pipelines.data.batches import Batch
 from pipelines.errors import RunError
-from pipelines.provenance import Provenance, sha256
+from pipelines.provenance import sha256
 from pipelines.storage import atomic_path
 from pipelines.training import logs
 from pipelines.training.checkpoints import Pair, leftovers_in, pairs_in, prune, put
 from pipelines.training.nonfinite import batch_as_json
+from pipelines.training.origin import Origin
 from pipelines.training.progress import Best, Progress
 from pipelines.training.records import StepRecord, Timing
 from pipelines.training.step import StepOutcome
 from pipelines.training.trainee import Trainee
-from pipelines.vocabulary import Vocabulary
 
 CHECKPOINT = "checkpoint.safetensors"
 PREVIOUS = "previous-checkpoint.safetensors"
@@ -32,20 +30,6 @@ METRICS = "metrics.jsonl"
 TIMINGS = "timings.jsonl"
 CHECKPOINTS = "checkpoints"
 BATCH = "batch.json"
-
-
-class Origin(NamedTuple):
-    """What stands in every checkpoint of a run besides its weights.
-
-    Args:
-        classifier: What the detector learns from.
-        detection: The D classes.
-        provenance: What the training reads.
-    """
-
-    classifier: ClassifierWeights
-    detection: Vocabulary
-    provenance: Provenance
 
 
 class RunFolder:
@@ -162,15 +146,7 @@ class RunFolder:
 
     def _write(self, pair: Pair, trainee: Trainee, progress: Progress) -> None:
         weights = trainee.weights(pair.iteration)
-        config = self._settings.model_dump(mode="json", exclude_none=True)
-        DetectorCheckpoint(
-            weights,
-            self._origin.classifier,
-            self._origin.detection,
-            config,
-            pair.iteration,
-            self._origin.provenance,
-        ).save(pair.checkpoint)
+        self._origin.checkpoint(weights, pair.iteration, self._settings).save(pair.checkpoint)
         trainee.state(progress, sha256(pair.checkpoint)).save(pair.state)
 
     def _set_aside(self) -> None:

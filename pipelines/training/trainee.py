@@ -1,6 +1,7 @@
 """What is being trained, as something that can be saved and put back between two steps."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import NamedTuple
 
 import torch
@@ -66,7 +67,7 @@ class Trainee(NamedTuple):
             ) from error
         self.step.load_state(dict(saved.state.step))
         _put_back_random(saved.state.random)
-        return saved.state.progress
+        return deepcopy(saved.state.progress)
 
 
 def _refuse_not_finite(tensors: Mapping[str, Tensor], iteration: int) -> None:

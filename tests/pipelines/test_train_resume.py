@@ -98,7 +98,8 @@ def trained(
     return train_detector(validate_settings(merged), run, [observer or Observer()], saved=saved)
 
 
-_FIRST_SAVE = 4  # settings and two logs are written before it
+WRITES = 13  # of two iterations: two logs, settings; then twice two logs, checkpoint, state, name
+DECISIVE = (6, 7, 8, 12, 13)  # checkpoint, state and name of the first; state and name of the last
 
 
 class Killed(BaseException):
@@ -122,7 +123,8 @@ def test_whichever_write_it_is_killed_in_it_goes_on(
     monkeypatch.setattr("pipelines.storage.os.fsync", count_down)
     trained(settings_tree, whole)
 
-    for number in range(_FIRST_SAVE, -left[0]):
+    assert -1 - left[0] == WRITES
+    for number in DECISIVE:
         run, left[0] = tmp_path / str(number), number
         with pytest.raises(Killed):
             trained(settings_tree, run)

@@ -72,11 +72,20 @@ def test_the_card_has_the_last_and_the_best_evaluation(run: Path) -> None:
         for iteration, value in ((2, 0.5), (3, 0.25)):
             record = {"iteration": iteration, "evaluation": {"novel_AP50": value}}
             file.write(json.dumps(record) + "\n")
+    settings = (run / "settings.toml").read_text()
+    for group, added in (
+        ("[evaluation]", 'every = 1\nboxes = "val.csv"'),
+        ("[checkpoints]", 'keep_best = "novel_AP50"'),
+    ):
+        settings = settings.replace(group, f"{group}\n{added}")
+    (run / "settings.toml").write_text(settings)
 
     _complete(run)
 
     card = (run / "model-card.md").read_text()
     assert "| novel AP50 | 25.00 | 50.00 | 2 |" in card
+    assert "by the metric `oid`, on `val.csv`" in card
+    assert "`best.safetensors` is the checkpoint with the best novel AP50." in card
     assert "![evaluation](evaluation.png)" in card
 
 

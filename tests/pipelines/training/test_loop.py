@@ -18,8 +18,9 @@ from pipelines.errors import ConfigError, DatasetError, Interrupted, RunError
 from pipelines.training.checkpoints import newest_whole, pairs_in
 from pipelines.training.loop import Ending, Evaluate, TrainingLoop
 from pipelines.training.optimizers import Optimizers
+from pipelines.training.origin import Origin
 from pipelines.training.progress import Progress
-from pipelines.training.run_folder import Origin, RunFolder
+from pipelines.training.run_folder import RunFolder
 from pipelines.training.step import TrainingStep
 from pipelines.training.stopping import StopRequest
 from pipelines.training.trainee import Trainee

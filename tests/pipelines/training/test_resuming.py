@@ -14,6 +14,7 @@ from pipelines.training.checkpoints import Saved, newest_whole
 from pipelines.training.resuming import (
     find_start,
     is_finished,
+    judges_otherwise,
     refuse_other_inputs,
     refuse_other_settings,
 )
@@ -141,6 +142,25 @@ def test_other_settings_are_refused(
 
     with pytest.raises(ConfigError, match=f"the run has other settings: {told}"):
         refuse_other_settings(saved, validate_settings(settings_tree))
+
+
+@pytest.mark.parametrize(
+    ("change", "otherwise"),
+    [
+        ({"schedule": {"iterations": 9}}, False),
+        ({"checkpoints": {"keep_last": 9}}, False),
+        ({"evaluation": {"boxes": "val.csv"}}, True),
+        ({"checkpoints": {"keep_best": "x"}, "evaluation": {"every": 1, "boxes": "b"}}, True),
+    ],
+)
+def test_the_best_is_forgotten_where_another_figure_judges(
+    saved: Saved, settings_tree: Tree, change: Tree, otherwise: bool
+) -> None:
+    """Figures on other boxes, or of another name, do not compare."""
+    for key, value in change.items():
+        settings_tree[key] = settings_tree.get(key, {}) | value
+
+    assert judges_otherwise(saved, validate_settings(settings_tree)) == otherwise
 
 
 def test_a_run_is_finished_unless_it_is_made_longer(saved: Saved, settings_tree: Tree) -> None:
