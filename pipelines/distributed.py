@@ -6,7 +6,7 @@ goes through these few calls, each of which every process must make.
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 from uuid import uuid4
@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
 from pipelines.devices import device_named, resolve_device
-from pipelines.errors import ConfigError, RunError
+from pipelines.errors import ConfigError, Interrupted, RunError
 
 T = TypeVar("T")
 
@@ -81,11 +81,15 @@ class Team:
 
     def total(self, count: int) -> int:
         """Return the sum of a count over all processes; it does not wait for a GPU."""
-        if self.size == 1:
-            return count
-        total = torch.tensor(count)
-        dist.all_reduce(total)
-        return int(total)
+        return self.totals([count])[0]
+
+    def totals(self, counts: Sequence[int]) -> list[int]:
+        """Return the sum of each count over all processes, as :meth:`total`."""
+        totals = torch.tensor(counts)
+        if self.size > 1:
+            dist.all_reduce(totals)
+        summed: list[int] = totals.tolist()
+        return summed
 
     def any(self, flag: bool) -> bool:
         """Return whether the flag is set in any process."""
@@ -109,7 +113,9 @@ ALONE = Team()
 
 @contextmanager
 def joined(team: Team, device: str) -> Iterator[torch.device]:
-    """Connect this process with the others, and yield its device; alone there is nothing to do.
+    """Connect this process with the others, and yield its device, the current one of its kind.
+
+    Alone there is nothing to connect.
 
     Addresses are torchrun's (``MASTER_ADDR`` and ``MASTER_PORT``). Tensors on a GPU go through
     NCCL, all others through gloo.
@@ -123,14 +129,18 @@ def joined(team: Team, device: str) -> Iterator[torch.device]:
         RunError: If they cannot be reached.
     """
     target = team.device(device)
-    if team.size == 1:
-        yield target
-        return
-    if target.type == "cuda":
-        torch.cuda.set_device(target)
-    _connect(team, target)
-    yield target
-    dist.destroy_process_group()  # not after an error: the others may be waiting in vain
+    with torch.cuda.device(target) if target.type == "cuda" else nullcontext():
+        if team.size == 1:
+            yield target
+            return
+        _connect(team, target)
+        try:
+            yield target
+        except Interrupted as stop:
+            if stop.__cause__ is None:  # all have stopped, between two steps
+                dist.destroy_process_group()
+            raise
+        dist.destroy_process_group()  # not after an error: the others may be waiting in vain
 
 
 def is_lost_connection(error: BaseException) -> bool:
@@ -143,7 +153,7 @@ def _connect(team: Team, device: torch.device) -> None:
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     try:
         meeting, _, _ = next(rendezvous("env://", team.rank, team.size))
-        store = dist.PrefixStore(_agreed_name(meeting, team), meeting)  # type: ignore[attr-defined]
+        store = dist.PrefixStore(agreed_name(meeting, team), meeting)  # type: ignore[attr-defined]
         dist.init_process_group(backend, store=store, rank=team.rank, world_size=team.size)
     except ValueError as error:
         raise ConfigError(
@@ -157,12 +167,16 @@ def _connect(team: Team, device: torch.device) -> None:
         ) from error
 
 
-def _agreed_name(store: "dist.Store", team: Team) -> str:  # type: ignore[name-defined]
+def agreed_name(store: "dist.Store", team: Team) -> str:  # type: ignore[name-defined]
     """Return a name that all processes agree on, and that no process before them has used.
 
     torchrun keeps the store when it restarts processes, with the addresses of those that are gone.
     Each process leaves a name of its own there; the leader answers under that name with its own,
-    until all have taken it.
+    until all have taken it. It asks again and again, since what it finds first may be of a process
+    that is gone. (torchrun's count of restarts would not do: machines may count otherwise.)
+
+    Raises:
+        DistError: If the others do not come within half an hour.
     """
     mine, others = uuid4().hex, range(1, team.size)
     if not team.is_leader:

@@ -74,11 +74,15 @@ class Batch(NamedTuple):
         return cls(*([item for part in same for item in part] for same in parts))
 
     def to(self, device: torch.device) -> "Batch":
-        """Return the batch on a device; from pinned memory, without waiting for the copy."""
+        """Return the batch on a device; from pinned memory to a GPU, without waiting.
+
+        Towards the CPU it waits: nothing else would keep the copy from being read too early.
+        """
+        early = device.type == "cuda"
         return self._replace(
-            images=[image.to(device, non_blocking=True) for image in self.images],
+            images=[image.to(device, non_blocking=early) for image in self.images],
             targets=[
-                {name: tensor.to(device, non_blocking=True) for name, tensor in target.items()}
+                {name: tensor.to(device, non_blocking=early) for name, tensor in target.items()}
                 for target in self.targets
             ],
         )

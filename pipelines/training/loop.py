@@ -1,7 +1,6 @@
 """The training loop: steps, and all that happens between them."""
 
 import math
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -26,6 +25,7 @@ from pipelines.training.run_folder import RunFolder
 from pipelines.training.step import StepOutcome
 from pipelines.training.stopping import StopRequest
 from pipelines.training.trainee import Trainee
+from pipelines.training.turns import Turns
 
 Evaluate = Callable[[], Mapping[str, float]]
 
@@ -95,9 +95,7 @@ class TrainingLoop:
             return self._take_all(deadline)
         except KeyboardInterrupt as interrupt:
             raise self._interrupted("stopped at once, in the middle of a step") from interrupt
-        except (DatasetError, ArtifactError, LostWorkerError) as error:  # between two steps
-            if self._team.size == 1:  # the others do not know, and wait for this one's gradients
-                self._save_unless_saved()
+        except (DatasetError, ArtifactError, LostWorkerError) as error:  # saved, between two steps
             if self._stop.is_made:  # by a signal that may have ended the workers too
                 raise self._interrupted("stopped") from error
             mend = " ".join(filter(None, [error.mend, self._folder.how_to_go_on()]))
@@ -106,11 +104,16 @@ class TrainingLoop:
     def _take_all(self, deadline: float) -> Ending:
         if self._progress.iteration >= self._settings.schedule.iterations:
             self._begin()  # a kill may have come right before the end
-        for batch in self._watch.waiting_for(self._batches):
-            self._take(batch)
-            self._tell_and_save()
-            if self._is_to_stop() or self._is_over(deadline):
+        turns = Turns(self._watch.waiting_for(self._batches), self._stop, self._team)
+        while self._progress.iteration < self._settings.schedule.iterations:
+            turn = turns.next(deadline, may_stop=self._begun)
+            if turn.error is not None and not turn.stops:
+                self._save_unless_saved()  # no process has begun the step
+                raise turn.error
+            if turn.stops or turn.batch is None:
                 break
+            self._take(turn.batch, turn.skipped)
+            self._tell_and_save()
         self._save_unless_saved()
         if self._is_to_stop():  # also if that was in the last save: its caller is to stop as well
             raise self._interrupted("stopped")
@@ -120,11 +123,13 @@ class TrainingLoop:
     def _is_to_stop(self) -> bool:
         return self._team.any(self._stop.is_made)
 
-    def _is_over(self, deadline: float) -> bool:
-        return math.isfinite(deadline) and self._team.any(time.monotonic() >= deadline)
+    def _take(self, batch: Batch, skipped: int) -> None:
+        """Take a step, or leave it out if its loss is not finite.
 
-    def _take(self, batch: Batch) -> None:
-        """Take a step, or leave it out if its loss is not finite."""
+        Args:
+            batch: Of this process.
+            skipped: Looks at images that do not decode, in all processes.
+        """
         progress = self._progress
         self._trainee.optimizers.set_rates(progress.iteration)
         outcome = self._trainee.step(progress.iteration + 1, batch.pixels, batch.targets)
@@ -135,7 +140,9 @@ class TrainingLoop:
         else:
             self._leave_out(batch, outcome)
         progress.iteration += 1
-        self._name_skipped(batch.skipped)
+        if skipped:
+            self._progress.skipped_images += skipped
+            self._name(batch.skipped)
         self._watch.count(len(batch.images) * self._team.size)
         self._saved = False
 
@@ -145,12 +152,8 @@ class TrainingLoop:
         for observer in self._observers:
             observer.begun(self._folder.folder, self._progress.iteration)
 
-    def _name_skipped(self, images: Sequence[SkippedImage]) -> None:
-        """Count looks at images that do not decode, and name each of these once."""
-        count = self._team.total(len(images))
-        if count == 0:
-            return
-        self._progress.skipped_images += count
+    def _name(self, images: Sequence[SkippedImage]) -> None:
+        """Name images that do not decode, of all processes, once each."""
         for image in (image for part in self._team.gather_objects(images) for image in part):
             if image.image_id not in self._named:
                 self._named.add(image.image_id)

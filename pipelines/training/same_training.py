@@ -9,9 +9,9 @@ from pipelines.errors import ConfigError, MismatchError
 from pipelines.provenance import Provenance
 from pipelines.training.checkpoints import Saved
 
-# What may change while a run rests: it decides where and how fast a detector is learned, what is
-# told about it and what is kept, but not what is learned. Files count by their contents.
-_FREE = (
+# What may change while a run rests decides where and how fast a detector is learned, what is told
+# about it and what is kept, but not what is learned. Files count by their contents.
+_PLACES = (
     "device",
     "classifier",
     "backbone.weights",
@@ -19,6 +19,15 @@ _FREE = (
     "data.classes",
     "data.hierarchy",
     "data.images",
+)
+_OF_EVALUATION = (
+    "evaluation.boxes",
+    "evaluation.images",
+    "evaluation.image_labels",
+    "evaluation.hierarchy",
+)
+_FREE = (
+    *_PLACES,
     "data.workers",
     "data.bad_images",
     "engine.",
@@ -79,17 +88,20 @@ def refuse_disagreement(
 ) -> None:
     """Raise MismatchError, in all processes, unless all begin at one place with one set of files.
 
-    On several machines the run folder and the data must be the same, on storage that they share.
+    On several machines the run folder and the data must be the same, on storage that they share,
+    which may have another path on each. All other settings decide when the processes meet.
     """
-    parents = sorted((p["role"], str(p["sha256"])) for p in provenance.get("parents", ()))
-    mine: dict[str, object] = {
-        "settings": _binding(settings, 0, with_length=True),
-        "checkpoint to go on from": None if saved is None else saved.state.checkpoint_sha256,
-        "files": parents,
+    mine: dict[str, Any] = {
+        key: bool(value) if key in (*_PLACES, *_OF_EVALUATION) else value
+        for key, value in flat(settings.model_dump(mode="json")).items()
     }
-    theirs = team.gather_objects(mine)
-    for rank, of_rank in enumerate(theirs):
-        if others := [name for name in mine if of_rank[name] != theirs[0][name]]:
+    for role, digest in ((p["role"], p["sha256"]) for p in provenance.get("parents", ())):
+        mine[f"file for {role}"] = (*mine.get(f"file for {role}", ()), digest)
+    mine["checkpoint to go on from"] = saved and saved.state.checkpoint_sha256
+    leaders, *theirs = team.gather_objects(mine)
+    for rank, of_rank in enumerate(theirs, 1):
+        names = {**leaders, **of_rank}
+        if others := [name for name in names if of_rank.get(name) != leaders.get(name)]:
             raise MismatchError(
                 f"process {rank} has another {others[0]} than process 0",
                 mend="Start all processes with one command, on storage that all machines share.",

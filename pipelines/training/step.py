@@ -34,6 +34,7 @@ from pipelines.training.replicas import replicate, settle
 from pipelines.training.running_statistics import RunningStatistics
 
 TRANSFER_STAGE = 3  # tells its random numbers apart from those of the two samplers
+_WITH_AN_ORDER = 3  # processes; the sum of two numbers has none
 _NAMES_OF_SCALER = ("scale", "_growth_tracker")
 
 
@@ -92,6 +93,7 @@ class TrainingStep:
         _refuse_uneven(settings.schedule.batch_size, self._passes, team)
         self._head = _computing_head(model)
         self._images = replicate(model, self._head, device, team)
+        self._unordered = team.size >= _WITH_AN_ORDER
         self._statistics, self._samplers = RunningStatistics(model), samplers_of(model)
         self._scaler = GradScaler(device.type, enabled=self._precision == "float16")
 
@@ -104,6 +106,8 @@ class TrainingStep:
             targets: Of each image, on the device.
         """
         self._statistics.remember()
+        if self._unordered:
+            self._order(iteration, images, targets)
         self._optimizers.zero_grad()
         self._seed_transfer(iteration)
         held = None if self._head is None else self._head.hold_rows()
@@ -142,6 +146,18 @@ class TrainingStep:
     def _seed_transfer(self, iteration: int) -> None:
         """Make dropout and the classes drawn for reconstruction a function of the iteration."""
         torch.manual_seed(seed_of(self._seed, iteration, 0, TRANSFER_STAGE))
+
+    def _order(self, iteration: int, images: list[Tensor], targets: list[Target]) -> None:
+        """Let DistributedDataParallel decide how it sends gradients, by a pass that counts nothing.
+
+        It does so after its first pass; a resumed run, whose first step is a later one, would add
+        the gradients of that step in another order.
+        """
+        if self._head is not None:
+            self._head.hold_rows()
+        self._backward_images(iteration, images, targets)
+        self._statistics.restore()
+        self._unordered = False
 
     def _backward_images(
         self, iteration: int, images: list[Tensor], targets: list[Target]

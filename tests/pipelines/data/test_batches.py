@@ -1,7 +1,11 @@
 """Tests for pipelines.data.batches."""
 
+from typing import Any
+
 import numpy as np
+import pytest
 import torch
+from torch import Tensor
 
 from pipelines.data.batches import Batch, Example, SkippedImage
 
@@ -35,3 +39,22 @@ def test_pixels_are_fractions() -> None:
     assert moved.pixels[0][2].flatten().tolist() == exact
     assert moved.image_ids == ["ramp", "half"]
     assert moved.targets[0]["labels"].tolist() == [1]
+
+
+@pytest.mark.parametrize(("device", "waits"), [("cpu", True), ("cuda", False)])
+def test_only_a_gpu_gets_what_is_not_there_yet(
+    monkeypatch: pytest.MonkeyPatch, device: str, waits: bool
+) -> None:
+    """A GPU keeps what it does in order; the processor would read a copy before it is done."""
+    asked: list[bool] = []
+
+    def to(tensor: Tensor, place: torch.device, *, non_blocking: bool) -> Tensor:
+        asked.append(non_blocking)
+        return tensor
+
+    original: Any = batch()
+    monkeypatch.setattr(Tensor, "to", to)
+
+    original.to(torch.device(device))
+
+    assert asked == [not waits] * 6

@@ -41,12 +41,17 @@ def resolve(method: str = "ae-wtn", **changes: dict[str, Any]) -> TrainSettings:
     return validate_settings(tree)
 
 
-def small_detector(settings: TrainSettings) -> GeneralizedRCNN:
-    """Return the detector of some settings, always the same, in training mode."""
+def small_detector(settings: TrainSettings, known: int = 2) -> GeneralizedRCNN:
+    """Return the detector of some settings, always the same, in training mode.
+
+    Args:
+        settings: Of the training.
+        known: How many of the D classes the classifier knows.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         source = ClassRowSource(
-            torch.randn(7, 6), torch.arange(2), torch.arange(2), torch.tensor([2])
+            torch.randn(7, 6), torch.arange(known), torch.arange(known), torch.arange(known, 3)
         )
         head = build_head(settings.head, source, settings.detector.roi_width)
         tables = label_tables(Vocabulary(IDS, IDS), ClassHierarchy.flat())

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from pipelines.config import validate_settings
+from pipelines.distributed import Team
 from pipelines.errors import ConfigError, MismatchError
 from pipelines.training.checkpoints import Saved, newest_whole
 from pipelines.training.same_training import (
     judges_otherwise,
+    refuse_disagreement,
     refuse_other_inputs,
     refuse_other_settings,
 )
@@ -100,3 +102,65 @@ def test_files_with_other_contents_are_refused(saved: Saved) -> None:
         refuse_other_inputs(saved, {"parents": changed})
     with pytest.raises(MismatchError, match="another file for hierarchy"):
         refuse_other_inputs(saved, {"parents": [*parents, {"role": "hierarchy", "sha256": "0"}]})
+
+
+@pytest.fixture
+def disagree(settings_tree: Tree, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return a function that compares the settings with those that a second process has."""
+
+    def compare(change: Tree, files: tuple[str, str] = ("a", "a")) -> None:
+        gathered: list[Any] = []
+
+        def gather(team: Team, value: object) -> list[Any]:
+            gathered.append(value)
+            return gathered
+
+        monkeypatch.setattr(Team, "gather_objects", gather)
+        trees = (
+            settings_tree,
+            {
+                key: value | change.get(key, {})
+                if isinstance(value, dict)
+                else change.get(key, value)
+                for key, value in ({key: {} for key in change} | settings_tree).items()
+            },
+        )
+        for rank, (tree, digest) in enumerate(zip(trees, files, strict=True)):
+            parents = {"parents": [{"role": "boxes", "path": "b", "sha256": digest}]}
+            refuse_disagreement(Team(rank, 2), validate_settings(tree), None, parents)
+
+    return compare
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"limits": {"max_hours": 1}},
+        {"limits": {"skip_nonfinite": 1}},
+        {"engine": {"accumulation": 2}},
+        {"engine": {"precision": "bfloat16"}},
+        {"evaluation": {"every": 2, "boxes": "b"}},
+        {"schedule": {"log_every": 7}},
+        {"schedule": {"checkpoint_every": 7}},
+        {"data": {"bad_images": "skip"}},
+        {"checkpoints": {"keep_last": 7}},
+    ],
+)
+def test_processes_with_other_settings_are_refused(
+    disagree: Callable[..., None], change: Tree
+) -> None:
+    """Each of these decides when the processes wait for each other; the setting is named."""
+    ((section, values),) = change.items()
+
+    with pytest.raises(
+        MismatchError, match=f"process 1 has another {section}.{next(iter(values))}"
+    ):
+        disagree(change)
+
+
+def test_processes_find_the_same_files_in_other_places(disagree: Callable[..., None]) -> None:
+    """Paths and devices are those of a machine; contents must be the same."""
+    disagree({"device": "cuda:1", "classifier": "/mnt/c", "data": {"boxes": "/mnt/b"}})
+
+    with pytest.raises(MismatchError, match="process 1 has another file for boxes than process 0"):
+        disagree({}, files=("a", "b"))
