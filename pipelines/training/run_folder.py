@@ -3,6 +3,7 @@
 import json
 import math
 import shlex
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -30,6 +31,8 @@ METRICS = "metrics.jsonl"
 TIMINGS = "timings.jsonl"
 CHECKPOINTS = "checkpoints"
 BATCH = "batch.json"
+LOSSES, LEARNING_RATES, EVALUATION = "losses.png", "learning-rates.png", "evaluation.png"
+MODEL_CARD = "model-card.md"
 
 
 class RunFolder:
@@ -51,7 +54,7 @@ class RunFolder:
         self, folder: Path, settings: TrainSettings, origin: Origin, source: Pair | None = None
     ) -> None:
         self.folder, self._settings, self._origin = folder, settings, origin
-        self._pairs = folder / CHECKPOINTS
+        self._source, self._pairs = source, folder / CHECKPOINTS
         goes_on = source is not None and is_of(source, folder)
         self.last: Pair | None = source if goes_on else None
 
@@ -153,7 +156,11 @@ class RunFolder:
         """Set aside the newest checkpoint of the run that was here, and let go of the others."""
         if self.checkpoint.exists():
             self.checkpoint.replace(self.folder / PREVIOUS)
-        (self.folder / BEST).unlink(missing_ok=True)
+        for name in (BEST, MODEL_CARD, LOSSES, LEARNING_RATES, EVALUATION):
+            (self.folder / name).unlink(missing_ok=True)
+        for kept in self.folder.glob("nonfinite-*"):
+            if self._source is None or kept.resolve() != self._source.folder.resolve():
+                shutil.rmtree(kept)
 
     def _cut_back(self, iteration: int) -> None:
         """Drop what is of later iterations: damaged pairs, and records that will come again."""
