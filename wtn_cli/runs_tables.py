@@ -65,7 +65,7 @@ def show_details(details: "RunDetails") -> None:
     for path in details.plots:
         console.say(f"drawn: {path}")
     if details.resume is not None:
-        when = ", once it has stopped" if run.state == "running?" else ""
+        when = ", once it has stopped" if run.state.startswith("running") else ""
         console.say(f"Go on{when}, with: {details.resume}")
 
 

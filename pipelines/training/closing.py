@@ -7,10 +7,19 @@ from pipelines.config import TrainSettings
 from pipelines.environment.report import describe_environment, read_environment
 from pipelines.errors import ConfigError
 from pipelines.figures import require_matplotlib
-from pipelines.training.model_card import write_model_card
+from pipelines.training.checkpoints import pairs_in
+from pipelines.training.model_card import FILE, write_model_card
 from pipelines.training.observer import Observer
 from pipelines.training.plots import draw_history
+from pipelines.training.run_folder import CHECKPOINTS
 from pipelines.training.run_reading import read_run
+
+
+def is_complete(folder: Path) -> bool:
+    """Tell whether the card, which is written last, is of the newest checkpoint of a run."""
+    card = folder / FILE
+    states = [pair.state.stat().st_mtime for pair in pairs_in(folder / CHECKPOINTS)[:1]]
+    return card.exists() and all(card.stat().st_mtime >= state for state in states)
 
 
 class FolderCompletion(Observer):
