@@ -8,10 +8,19 @@ from pipelines.config import TrainSettings
 from pipelines.environment.report import describe_environment, read_environment
 from pipelines.errors import ConfigError, WTNError
 from pipelines.figures import require_matplotlib
+from pipelines.training.checkpoints import pairs_in
 from pipelines.training.model_card import write_model_card
 from pipelines.training.observer import Observer
 from pipelines.training.plots import draw_history
+from pipelines.training.run_folder import CHECKPOINTS, MODEL_CARD
 from pipelines.training.run_reading import Run, read_run
+
+
+def is_complete(folder: Path) -> bool:
+    """Tell whether the card, which is written last, is of the newest checkpoint of a run."""
+    card = folder / MODEL_CARD
+    states = [pair.state.stat().st_mtime for pair in pairs_in(folder / CHECKPOINTS)[:1]]
+    return card.exists() and all(card.stat().st_mtime >= state for state in states)
 
 
 class FolderCompletion(Observer):
