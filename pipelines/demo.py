@@ -15,6 +15,7 @@ from pipelines.config import TrainSettings, validate_settings
 from pipelines.data.shapes import ShapesSettings
 from pipelines.data.shapes_world import ShapesSplit, ShapesWorld
 from pipelines.drawing import montage
+from pipelines.errors import Interrupted
 from pipelines.evaluate import GroundTruthFiles, evaluate_detector
 from pipelines.export import export_head
 from pipelines.metrics.scorer import Scoring
@@ -131,6 +132,8 @@ def _train_and_score(
         [_Follower(title, on_progress)],
         overwrite=True,
     )
+    if report.asked_to_stop:
+        raise Interrupted("stopped", where=run)
     head = run / HEAD
     export_head(report.checkpoint, head)
     scores = {}

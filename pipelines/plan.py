@@ -43,7 +43,7 @@ def plan_training(
     measure = PeriodicEvaluation.wanted(settings, inputs.classifier, inputs.detection, team)
     with joined(team, settings.device) as device:
         refuse_disagreement(team, settings, saved, provenance)
-        trainee, progress, batches = set_up(settings, inputs, saved, device, team)
+        trainee, progress, batches = set_up(settings, inputs, saved, device, team, output)
         taken, model = progress.iteration, trainee.model
         speed = try_steps(trainee, batches, settings, device, team, taken=taken)
         evaluation = None if measure is None else _evaluations(measure, model, settings, taken)

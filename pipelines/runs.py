@@ -36,7 +36,7 @@ class RunDetails:
         memory_bytes: The most that was in use; None in runs of earlier versions.
         checkpoints: All of them, the whole and the damaged ones.
         environment: What ``environment.json`` holds, or None.
-        resume: The command that goes on with it; None if it is finished.
+        resume: The command that goes on with it; None if it is finished, or nothing whole is saved.
         plots: Pictures that were drawn.
     """
 
@@ -102,7 +102,7 @@ def show_run(folder: Path, *, plots: bool = False) -> RunDetails:
     if plots:
         require_matplotlib()
     run = read_run(folder)
-    timings = run.history.timings
+    timings, checkpoints = run.history.timings, tuple(stored_checkpoints(folder))
     return RunDetails(
         summary=summary(run, folder.name),
         settings={key: value for key, (value, _) in run.changed_settings.items()},
@@ -111,11 +111,11 @@ def show_run(folder: Path, *, plots: bool = False) -> RunDetails:
         evaluations=run.history.evaluations,
         seconds=run.history.seconds,
         memory_bytes=max((timing.memory_bytes for timing in timings), default=None),
-        checkpoints=tuple(stored_checkpoints(folder)),
+        checkpoints=checkpoints,
         environment=read_environment(folder),
-        resume=None
-        if run.state == "finished"
-        else shlex.join(["wtn", "train", "--resume", str(folder)]),
+        resume=shlex.join(["wtn", "train", "--resume", str(folder)])
+        if run.state != "finished" and any(found.goes_on for found in checkpoints)
+        else None,
         plots=tuple(draw_history(run.history, folder)) if plots else (),
     )
 

@@ -64,6 +64,11 @@ def refuse_unwritable(outputs: Iterable[Path | None]) -> None:
         _temporary_beside(place).unlink()
 
 
+def leftovers_in(folder: Path) -> Iterator[Path]:
+    """Yield the temporary files of :func:`atomic_path` whose writing was killed."""
+    yield from folder.glob(".*.????????.tmp")
+
+
 def _temporary_beside(path: Path) -> Path:
     if path.exists() and not path.is_file():
         raise ConfigError(

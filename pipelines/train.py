@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,8 @@ from pipelines.training.observer import Observer
 from pipelines.training.origin import Origin
 from pipelines.training.preparation import read_inputs, set_up
 from pipelines.training.progress import Progress
-from pipelines.training.run_folder import RunFolder
+from pipelines.training.run_folder import COMMAND, RunFolder
+from pipelines.training.run_lock import RunLock
 from pipelines.training.same_training import refuse_disagreement
 from pipelines.training.stopping import StopRequest
 
@@ -32,6 +34,7 @@ class TrainReport:
     Args:
         checkpoint: The detector as it is now.
         finished: Whether all iterations were taken; if not, the time was over.
+        asked_to_stop: Whether it was to stop, though it is finished: its caller may want to.
         go_on: With which command it goes on, or None if it is finished.
         iterations: Steps taken, those of earlier sessions and those left out among them.
         skipped: Steps left out, because a loss was not finite.
@@ -46,6 +49,7 @@ class TrainReport:
 
     checkpoint: Path
     finished: bool
+    asked_to_stop: bool
     go_on: str | None
     iterations: int
     skipped: int
@@ -66,6 +70,7 @@ def train_detector(
     overwrite: bool = False,
     saved: Saved | None = None,
     team: Team = ALONE,
+    command: Sequence[str] = COMMAND,
 ) -> TrainReport:
     """Train, and write settings, metrics and checkpoints into a run folder.
 
@@ -81,40 +86,45 @@ def train_detector(
         overwrite: Replace the run that is in the folder.
         saved: What the run goes on from, as ``find_start`` gives it; None begins anew.
         team: This process among those that train together.
+        command: That begins a training like this one, for messages that tell how to go on.
 
     Raises:
         WTNError: For inputs that are bad or do not belong together, before anything is written.
         RunError: If a loss or a weight stops being finite, or the disk is full; the last checkpoint
-            stays.
-        Interrupted: On Ctrl-C and SIGTERM, after the checkpoint is saved.
+            stays. If another process trains in the folder.
+        Interrupted: On Ctrl-C and SIGTERM, after the checkpoint is saved; not if that comes with
+            the last step.
     """
     began = time.monotonic()
-    inputs, provenance = read_inputs(settings, output, overwrite=overwrite, saved=saved)
-    measure = PeriodicEvaluation.wanted(settings, inputs.classifier, inputs.detection, team)
-    origin = Origin(inputs.classifier, inputs.detection, provenance)
-    kind = RunFolder if team.is_leader else FollowedFolder
-    folder = kind(output, settings, origin, saved.pair if saved is not None else None)
-    observers = observers if team.is_leader else ()
-    with joined(team, settings.device) as device:
-        refuse_disagreement(team, settings, saved, provenance)
-        trainee, progress, batches = set_up(settings, inputs, saved, device, team)
-        stop = StopRequest()
-        loop = TrainingLoop(
-            trainee,
-            batches,
-            folder,
-            progress,
-            settings,
-            device=device,
-            stop=stop,
-            observers=observers,
-            evaluate=None if measure is None else partial(measure, trainee.model),
-            team=team,
-        )
-        with stop.by_signals():
-            ending = loop.run(_deadline(settings, began))
-    for observer in observers:
-        observer.ended(output)
+    lock = RunLock(output)
+    with lock if team.is_leader else nullcontext():
+        inputs, provenance = read_inputs(settings, output, overwrite=overwrite, saved=saved)
+        measure = PeriodicEvaluation.wanted(settings, inputs.classifier, inputs.detection, team)
+        origin = Origin(inputs.classifier, inputs.detection, provenance)
+        kind = RunFolder if team.is_leader else FollowedFolder
+        source = saved.pair if saved is not None else None
+        folder = kind(output, settings, origin, lock, source, command)
+        observers = observers if team.is_leader else ()
+        with joined(team, settings.device) as device:
+            refuse_disagreement(team, settings, saved, provenance)
+            trainee, progress, batches = set_up(settings, inputs, saved, device, team, output)
+            stop = StopRequest()
+            loop = TrainingLoop(
+                trainee,
+                batches,
+                folder,
+                progress,
+                settings,
+                device=device,
+                stop=stop,
+                observers=observers,
+                evaluate=None if measure is None else partial(measure, trainee.model),
+                team=team,
+            )
+            with stop.by_signals():
+                ending = loop.run(_deadline(settings, began))
+        for observer in observers:
+            observer.ended(output)
     return _report(ending, folder, progress, inputs)
 
 
@@ -129,6 +139,7 @@ def _report(
     return TrainReport(
         folder.checkpoint,
         finished=ending.finished,
+        asked_to_stop=ending.asked_to_stop,
         go_on=None if ending.finished else folder.how_to_go_on(),
         iterations=progress.iteration,
         skipped=progress.skipped,

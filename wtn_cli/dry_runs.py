@@ -72,8 +72,8 @@ def _gigabytes(size: int) -> str:
 
 
 def _duration(hours: float) -> str:
-    """Return ``2 days, 3 hours``, ``5.2 hours`` or ``12 minutes``."""
+    """Return ``2 days, 3 hours``, ``5.2 hours`` or ``12 min``."""
     if hours >= 48:
         days, rest = divmod(round(hours), 24)
         return f"{days} days, {rest} hours"
-    return f"{hours:.1f} hours" if hours >= 1 else f"{max(1, round(60 * hours))} minutes"
+    return f"{hours:.1f} hours" if hours >= 1 else f"{max(1, round(60 * hours))} min"

@@ -31,6 +31,17 @@ def join() -> "Team":
     return Team(rank, size, local_rank)
 
 
+def train_command() -> tuple[str, ...]:
+    """Return the command that begins a training like this one, without its options."""
+    if not _is_shared():
+        return ("wtn", "train")
+    here, machines = (
+        os.environ.get(name, "1") for name in ("LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE")
+    )
+    meeting = ("--standalone",) if machines == "1" else ("--nnodes", machines, "...")
+    return ("torchrun", *meeting, "--nproc-per-node", here, "-m", "wtn_cli", "train")
+
+
 def let_the_first_speak(error: Exception) -> None:
     """Hold back an error, where it is handled, that another process caused or tells better.
 

@@ -31,7 +31,7 @@ def list_(
 ) -> None:
     """List the runs in a folder, the one written last first.
 
-    Speeds are medians; "running?" is a run that was written lately and is not at its end.
+    Speeds are medians; "running?" is a run of an earlier version that was written lately.
 
     Example: `wtn runs list studies`
     """

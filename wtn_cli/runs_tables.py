@@ -65,8 +65,15 @@ def show_details(details: "RunDetails") -> None:
     for path in details.plots:
         console.say(f"drawn: {path}")
     if details.resume is not None:
-        when = ", once it has stopped" if run.state == "running?" else ""
+        when = ", once it has stopped" if run.state.startswith("running") else ""
         console.say(f"Go on{when}, with: {details.resume}")
+    elif run.state != "finished":
+        written = (
+            "No whole checkpoint is left"
+            if details.checkpoints
+            else "No checkpoint was written yet"
+        )
+        console.say(f"{written}, so there is nothing to go on from.")
 
 
 def show_comparison(comparison: "RunComparison") -> None:

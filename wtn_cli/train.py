@@ -11,9 +11,9 @@ from wtn_cli import console, dry_runs, processes
 from wtn_cli.options import AsJson
 
 if TYPE_CHECKING:
+    from pipelines.config import TrainSettings
     from pipelines.train import TrainReport
     from pipelines.training.checkpoints import Saved
-    from pipelines.training.resuming import Start
 
 Classifier = Annotated[Path | None, typer.Option(help="Made by: wtn extract-weights")]
 Images = Annotated[
@@ -184,9 +184,13 @@ def train(
     for passed_over in start.notes:
         console.note(f"Passed over: {passed_over}")
     stored = None if scale_schedule else start.settings  # which are scaled already
-    settings = load_settings(config or stored, assign or (), flags, scaled=scale_schedule)
+    of_session = () if config else ("limits.max_hours",)  # a resumed run has a time of its own
+    settings = load_settings(
+        config or stored, assign or (), flags, scaled=scale_schedule, forget=of_session
+    )
     if start.saved is not None and is_finished(start.saved, settings):
-        _show_finished(start, start.saved, as_json=as_json)
+        if team.is_leader:
+            _show_finished(start.folder, start.saved, settings, as_json=as_json)
         return
     if dry_run:
         dry_runs.show(settings, start, team, overwrite=force, as_json=as_json)
@@ -200,6 +204,7 @@ def train(
             overwrite=force,
             saved=start.saved,
             team=team,
+            command=processes.train_command(),
         )
     if as_json:
         console.emit_json(report)
@@ -226,10 +231,19 @@ def _show(report: "TrainReport") -> None:
         console.note(f"The time is over, and the run is not finished. {report.go_on}")
 
 
-def _show_finished(start: "Start", saved: "Saved", *, as_json: bool) -> None:
+def _show_finished(
+    folder: Path, saved: "Saved", settings: "TrainSettings", *, as_json: bool
+) -> None:
+    """Tell where the detector is; write the card of a run that was killed before it."""
+    from pipelines.training.closing import FolderCompletion, is_complete
     from pipelines.training.resuming import finished_checkpoint
+    from pipelines.training.run_folder import is_of
+    from pipelines.training.run_lock import RunLock
 
-    checkpoint = finished_checkpoint(start.folder, saved)
+    with RunLock(folder):
+        checkpoint = finished_checkpoint(folder, saved)
+        if is_of(saved.pair, folder) and not is_complete(folder):
+            FolderCompletion(settings, console.note).ended(folder)
     if as_json:
         facts = {"checkpoint": checkpoint, "finished": True, "iterations": saved.iteration}
         console.emit_json(facts)

@@ -5,8 +5,10 @@ by a twentieth, more than the methods differ by.
 """
 
 import json
+import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -25,10 +27,23 @@ def peak_allocated_bytes(run: Callable[[], object], device: torch.device) -> int
         torch.cuda.reset_peak_memory_stats(device)
         run()
         return torch.cuda.max_memory_allocated(device)
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as traced:
+    with _quiet(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as traced:
         run()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "trace.json"
         traced.export_chrome_trace(str(file))
         events = json.loads(file.read_text())["traceEvents"]
     return max(int(event["args"][_TOTAL]) for event in events if event.get("name") == _EVENT)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Drop what is written to stderr, where the tracer tells that it begins and has no GPU."""
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)

@@ -21,6 +21,7 @@ def load_settings(
     flags: Mapping[str, Any] | None = None,
     *,
     scaled: bool = False,
+    forget: Sequence[str] = (),
 ) -> TrainSettings:
     """Merge a TOML file, ``a.b=c`` assignments and flags; the later win.
 
@@ -29,12 +30,13 @@ def load_settings(
         assignments: ``key.path=value`` with a TOML value; what is no TOML value is a string.
         flags: ``key.path`` to value; None means that the flag was not given.
         scaled: Fit all that to the batch size, see :meth:`TrainSettings.scaled_to_batch`.
+        forget: ``key.path`` of settings that do not count if they are in the file.
 
     Raises:
         ConfigError: On an unknown key (names the nearest valid one), a bad value, or bad syntax.
         DatasetError: If the file cannot be read.
     """
-    return _validate_given(*_merge(file, assignments, flags), file, scaled=scaled)
+    return _validate_given(*_merge(file, assignments, flags, forget), file, scaled=scaled)
 
 
 def show_settings(
@@ -63,10 +65,17 @@ def show_settings(
 
 
 def _merge(
-    file: Path | None, assignments: Sequence[str], flags: Mapping[str, Any] | None
+    file: Path | None,
+    assignments: Sequence[str],
+    flags: Mapping[str, Any] | None,
+    forget: Sequence[str] = (),
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return all that is given, and what of it stands in the file."""
     tree = _read_file(file) if file else {}
+    for key in forget:
+        *groups, name = key.split(".")
+        if isinstance(group := _value_at(tree, groups), dict):
+            group.pop(name, None)
     from_file = copy.deepcopy(tree)
     for assignment in assignments:
         key, separator, text = assignment.partition("=")

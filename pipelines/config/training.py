@@ -50,7 +50,8 @@ class ScheduleSettings(Settings):
     """Iterations at which both rates drop."""
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
     transfer_gamma: Annotated[float, Field(gt=0, le=1)] = math.sqrt(0.1)
-    checkpoint_every: Positive = 18_000
+    checkpoint_every: Positive = 2_000
+    """Iterations that a kill may cost at most (release: 18000, all of which it kept)."""
     log_every: Positive = 20
 
     @model_validator(mode="after")

@@ -1,10 +1,13 @@
 """Batches of a dataset, read by worker processes."""
 
+import multiprocessing
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
+from multiprocessing.util import Finalize
 from types import TracebackType
 from typing import Any
 
@@ -14,7 +17,11 @@ from pipelines.data.batches import Batch, Example
 from pipelines.data.samplers import Sample, TrainingSampler
 from pipelines.errors import BadImageError, LostWorkerError, WTNError
 
-_AHEAD = 4  # batches that each worker has ready, so that a slow image holds nobody up
+AHEAD = 4
+"""Batches that each worker has ready, so that a slow image holds nobody up."""
+
+_DEATHS = ("DataLoader worker", "Pin memory thread exited")  # how torch tells of a worker's death
+_CUT_OFF = (ConnectionError, EOFError, FileNotFoundError)  # what is handed over needs both ends
 
 
 class TrainingLoader(DataLoader[Example]):
@@ -44,7 +51,7 @@ class TrainingLoader(DataLoader[Example]):
             num_workers=workers,
             collate_fn=_collate,
             worker_init_fn=_prepare_worker,
-            prefetch_factor=_AHEAD if workers else None,
+            prefetch_factor=AHEAD if workers else None,
             pin_memory=pin_memory,
         )
 
@@ -55,21 +62,28 @@ class TrainingLoader(DataLoader[Example]):
             WTNError: For what a worker met.
             LostWorkerError: If a worker was killed.
         """
-        with _worker_deaths_only_here():
+        with _worker_deaths_only_here(), _ended_at_exit():
             batches = super().__iter__()
         try:
             for batch in batches:
                 if isinstance(batch, WTNError):
                     raise _with_a_way_round(batch)
                 yield batch
-        except RuntimeError as error:
-            if not str(error).startswith("DataLoader worker"):
+        except (RuntimeError, *_CUT_OFF) as error:
+            if not (self.num_workers and _tells_of_a_death(error)):
                 raise
             raise LostWorkerError(
-                f"a process that reads images was killed ({str(error).strip()})",
+                f"a process that reads images was killed ({str(error).strip() or 'it hung up'})",
                 mend="Memory may have run out: lower data.workers or data.shuffle_buffer. A "
                 "container may have too little shared memory: docker run --ipc=host.",
             ) from error
+
+
+def _tells_of_a_death(error: Exception) -> bool:
+    """Tell whether a worker's end is the reason; what a worker raised names the worker."""
+    if isinstance(error, RuntimeError):
+        return str(error).startswith(_DEATHS)
+    return "in DataLoader worker" not in str(error)
 
 
 def _with_a_way_round(error: WTNError) -> WTNError:
@@ -90,6 +104,23 @@ def _worker_deaths_only_here() -> Iterator[None]:
     yield
     if handler is not None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGCHLD, handler)
+
+
+@contextmanager
+def _ended_at_exit() -> Iterator[None]:
+    """Kill the processes that the block starts when this one ends, if they are there yet.
+
+    Python itself would ask them with SIGTERM, which they ignore, and wait for them.
+    """
+    before = multiprocessing.active_children()
+    yield
+    started = [child for child in multiprocessing.active_children() if child not in before]
+    Finalize(None, _kill, args=(started,), exitpriority=0)
+
+
+def _kill(processes: Sequence[BaseProcess]) -> None:
+    for process in processes:
+        process.kill()
 
 
 class _ErrorsAsItems(Dataset[Any]):
@@ -115,8 +146,9 @@ def _collate(items: Sequence[Example | WTNError]) -> Batch | WTNError:
 
 
 def _prepare_worker(worker: int) -> None:
-    """Leave Ctrl-C to the process that saves the checkpoint, and go quietly when it is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Leave signals to stop to the process that saves the checkpoint, and end quietly with it."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     sys.excepthook = _unless_hung_up
 
 

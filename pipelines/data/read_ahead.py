@@ -16,6 +16,7 @@ class ReadAhead:
     def __init__(self, images: ImageStore, capacity: int) -> None:
         self._images, self._capacity = images, capacity
         self._waiting: dict[str, bytes] = {}
+        self._alone = set[str]()  # of those read along, the ones that gave nothing
 
     def read(self, image_id: str, together: Sequence[str]) -> bytes:
         """Return the content of an image's file, once; it is forgotten then.
@@ -27,8 +28,11 @@ class ReadAhead:
         Raises:
             DatasetError: If it is missing or cannot be read.
         """
-        if image_id not in self._waiting:
-            self._waiting |= self._images.read_together(together)
+        if image_id not in self._waiting and image_id not in self._alone:
+            found = self._images.read_together(together)
+            self._waiting |= found
+            self._alone.update(other for other in together if other not in found)
+        self._alone.discard(image_id)
         content = self._waiting.pop(image_id, None)
         while len(self._waiting) > self._capacity:
             del self._waiting[next(iter(self._waiting))]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 _SECONDS = 10  # a repository on slow storage must not hold up a training
+_WITHOUT_PROGRAMS = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false")
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,12 @@ def git_state(path: Path) -> GitState | None:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """Return what git prints, or None if it fails; no program that a repository names is run."""
-    command = ["git", "-C", str(folder), "-c", "core.fsmonitor=false", *arguments]
+    """Return what git prints, or None if it fails.
+
+    The repository is left as it is, and neither its hooks nor its file monitor run; the filters
+    that its settings name may, where git has to compare contents.
+    """
+    command = ["git", "--no-optional-locks", "-C", str(folder), *_WITHOUT_PROGRAMS, *arguments]
     try:
         ended = subprocess.run(
             command, capture_output=True, text=True, timeout=_SECONDS, check=True

@@ -9,7 +9,7 @@ from typing import Any
 from pipelines.artifacts import DetectorCheckpoint
 from pipelines.config import TrainSettings
 from pipelines.config.comparison import first_of
-from pipelines.errors import ArtifactError, ConfigError
+from pipelines.errors import ArtifactError, ConfigError, Interrupted
 from pipelines.evaluate import evaluate_detector
 from pipelines.export import export_head
 from pipelines.metrics.evaluation import Protocol
@@ -170,7 +170,10 @@ def train_row(row: Row, device: str, on_progress: Progress) -> None:
     folder = row.checkpoint.parent
     write_inputs(row.variant, row.world, row.folder)
 
-    train_detector(row.settings(device), folder, [_Follower(device, on_progress)], overwrite=True)
+    follower = _Follower(device, on_progress)
+    report = train_detector(row.settings(device), folder, [follower], overwrite=True)
+    if report.asked_to_stop:
+        raise Interrupted("stopped", where=folder)
 
 
 @dataclass(frozen=True)

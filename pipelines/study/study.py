@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pipelines.devices import resolve_device
 from pipelines.errors import Interrupted
+from pipelines.locks import locked
 from pipelines.storage import refuse_unwritable
 from pipelines.study.findings import find
-from pipelines.study.locks import locked
 from pipelines.study.machine import describe_machine
 from pipelines.study.outputs import StudyReport, report_files, write_outputs
 from pipelines.study.records import FailedRow, all_failed

@@ -8,7 +8,6 @@ so it vouches for both.
 import os
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -121,8 +120,3 @@ def put(source: Path, target: Path) -> None:
             os.link(source, temporary)
         except OSError:
             shutil.copyfile(source, temporary)
-
-
-def leftovers_in(folder: Path) -> Iterator[Path]:
-    """Yield the temporary files of writes that were killed."""
-    yield from folder.glob(".iteration-*.tmp")

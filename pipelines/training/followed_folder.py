@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipelines.data.batches import Batch
 from pipelines.training.checkpoints import Pair
-from pipelines.training.progress import Best, Progress
+from pipelines.training.progress import Progress
 from pipelines.training.records import StepRecord, Timing
 from pipelines.training.run_folder import RunFolder
 from pipelines.training.step import StepOutcome
@@ -15,7 +15,7 @@ from pipelines.training.trainee import Trainee
 class FollowedFolder(RunFolder):
     """What a process that is not the leader knows of the run folder; it writes nothing."""
 
-    def begin(self, best: Best | None) -> None:
+    def begin(self, progress: Progress) -> None:
         """Leave it to the leader."""
 
     def log(self, record: StepRecord, timing: Timing) -> None:

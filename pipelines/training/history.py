@@ -1,17 +1,20 @@
 """What a run tells of its past: losses, evaluations and speed, from its ``.jsonl`` files."""
 
+import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from pipelines.errors import DatasetError
 from pipelines.training import logs
 from pipelines.training.records import StepRecord, Timing
 from pipelines.training.run_folder import METRICS, TIMINGS
+
+_Figure = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 
 
 @dataclass(frozen=True)
@@ -20,11 +23,15 @@ class Evaluation:
 
     Args:
         iteration: Steps before it.
-        metrics: Fractions of 1, by name.
+        metrics: Fractions of 1, by name; NaN where there was nothing to find, in the file ``null``.
     """
 
     iteration: int
-    metrics: dict[str, float]
+    metrics: dict[str, _Figure]
+
+    def measures(self, name: str) -> bool:
+        """Tell whether it has a number for a figure."""
+        return math.isfinite(self.metrics.get(name, math.nan))
 
 
 RecordT = TypeVar("RecordT", StepRecord, Timing, Evaluation)
@@ -51,8 +58,9 @@ class History:
 
     @property
     def metrics(self) -> list[str]:
-        """The names of all figures that were evaluated."""
-        return list(dict.fromkeys(name for found in self.evaluations for name in found.metrics))
+        """The names of all figures that an evaluation has a number for."""
+        names = dict.fromkeys(name for found in self.evaluations for name in found.metrics)
+        return [name for name in names if self.measured(name)]
 
     @property
     def images_per_second(self) -> float | None:
@@ -65,10 +73,13 @@ class History:
         """Time of all windows; what was lost when a run was killed is not among it."""
         return sum(timing.seconds for timing in self.timings)
 
+    def measured(self, name: str) -> list[Evaluation]:
+        """Return the evaluations that have a number for a figure."""
+        return [found for found in self.evaluations if found.measures(name)]
+
     def best(self, name: str) -> Evaluation | None:
         """Return the evaluation with the highest figure of that name, the first of equal ones."""
-        measured = [found for found in self.evaluations if name in found.metrics]
-        return max(measured, key=lambda found: found.metrics[name], default=None)
+        return max(self.measured(name), key=lambda found: found.metrics[name], default=None)
 
 
 def read_history(folder: Path) -> History:

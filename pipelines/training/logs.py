@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ def append(path: Path, record: Mapping[str, Any]) -> None:
     """Append a record.
 
     Raises:
-        OSError: If the disk is full; a part of the line may be there, which ``cut_back`` drops.
+        OSError: If the disk is full; a part of the line may be there, which ``keep`` drops.
     """
     with path.open("a") as file:
         file.write(json.dumps(record) + "\n")
@@ -39,8 +39,8 @@ def read(path: Path) -> list[dict[str, Any]]:
     return records
 
 
-def cut_back(path: Path, iteration: int) -> None:
-    """Drop the records after an iteration, and what follows a torn line."""
-    kept = [record for record in read(path) if record["iteration"] <= iteration]
+def keep(path: Path, is_kept: Callable[[Mapping[str, Any]], bool]) -> None:
+    """Drop the other records, and what follows a torn line."""
+    kept = filter(is_kept, read(path))
     with atomic_path(path) as temporary:
         temporary.write_text("".join(json.dumps(record) + "\n" for record in kept))

@@ -15,7 +15,6 @@ from pipelines.errors import (
     DatasetError,
     Interrupted,
     LostWorkerError,
-    WTNError,
 )
 from pipelines.training.nonfinite import nonfinite_error
 from pipelines.training.observer import Observer
@@ -36,10 +35,12 @@ class Ending(NamedTuple):
     Args:
         losses: Means over the last window that was recorded.
         finished: Whether it took all its iterations; if not, its time was over.
+        asked_to_stop: Whether it was asked to, and had taken all its iterations by then.
     """
 
     losses: dict[str, float]
     finished: bool
+    asked_to_stop: bool = False
 
 
 class TrainingLoop:
@@ -102,10 +103,12 @@ class TrainingLoop:
             raise type(error)(error.what, where=error.where, mend=mend) from error
 
     def _take_all(self, deadline: float) -> Ending:
-        if self._progress.iteration >= self._settings.schedule.iterations:
-            self._begin()  # a kill may have come right before the end
+        progress = self._progress
+        if progress.evaluation_is_open or self._is_through:
+            self._begin()  # a kill may have come in an evaluation, or right before the end
+            self._evaluate_if_open()
         turns = Turns(self._watch.waiting_for(self._batches), self._stop, self._team)
-        while self._progress.iteration < self._settings.schedule.iterations:
+        while progress.iteration < self._settings.schedule.iterations:
             turn = turns.next(deadline, may_stop=self._begun)
             if turn.error is not None and not turn.stops:
                 self._save_unless_saved()  # no process has begun the step
@@ -114,11 +117,21 @@ class TrainingLoop:
                 break
             self._take(turn.batch, turn.skipped)
             self._tell_and_save()
+            if progress.evaluation_is_open and turns.are_over(deadline):
+                break
+            self._evaluate_if_open()
         self._save_unless_saved()
-        if self._is_to_stop():  # also if that was in the last save: its caller is to stop as well
+        is_to_stop = self._is_to_stop()  # also if it was asked in the last save
+        if is_to_stop and not self._is_through:
             raise self._interrupted("stopped")
-        finished = self._progress.iteration >= self._settings.schedule.iterations
-        return Ending(self._losses, finished)
+        return Ending(self._losses, self._is_through, is_to_stop)
+
+    @property
+    def _is_through(self) -> bool:
+        """Whether all steps are taken, and what comes after the last one is done."""
+        progress = self._progress
+        is_last = progress.iteration >= self._settings.schedule.iterations
+        return is_last and not progress.evaluation_is_open
 
     def _is_to_stop(self) -> bool:
         return self._team.any(self._stop.is_made)
@@ -147,7 +160,7 @@ class TrainingLoop:
         self._saved = False
 
     def _begin(self) -> None:
-        self._folder.begin(self._progress.best)
+        self._folder.begin(self._progress)
         self._begun = self._saved = True  # until the next step is taken there is nothing to save
         for observer in self._observers:
             observer.begun(self._folder.folder, self._progress.iteration)
@@ -169,7 +182,9 @@ class TrainingLoop:
         batch = Batch.joined(self._team.gather_objects(batch.to(torch.device("cpu"))))
         kept = self._folder.keep_for_replay(self._trainee, progress, batch, outcome)
         self._team.barrier()
-        raise nonfinite_error(iteration, batch, outcome, kept, self._folder.how_to_go_on())
+        replay = self._folder.command_from(kept, "-o", str(kept / "replay"))
+        go_on = self._folder.how_to_go_on()
+        raise nonfinite_error(iteration, batch, outcome, kept, replay=replay, go_on=go_on)
 
     def _tell_and_save(self) -> None:
         schedule, iteration = self._settings.schedule, self._progress.iteration
@@ -177,11 +192,9 @@ class TrainingLoop:
         if last or iteration == 1 or iteration % schedule.log_every == 0:
             self._record()
         every = self._settings.evaluation.every
-        is_best = False
-        if self._evaluate is not None and every is not None and (last or iteration % every == 0):
-            is_best = self._evaluate_now(self._evaluate)
-        if is_best or iteration % schedule.checkpoint_every == 0:
-            self._save_unless_saved()
+        self._progress.evaluation_is_open = every is not None and (last or iteration % every == 0)
+        if self._progress.evaluation_is_open or iteration % schedule.checkpoint_every == 0:
+            self._save_unless_saved()  # before the evaluation, which takes long and may fail
 
     def _record(self) -> None:
         progress, iterations = self._progress, self._settings.schedule.iterations
@@ -199,19 +212,20 @@ class TrainingLoop:
         for observer in self._observers:
             observer.recorded(record, timing)
 
-    def _evaluate_now(self, evaluate: Evaluate) -> bool:
-        """Record an evaluation; tell whether it is the best so far."""
+    def _evaluate_if_open(self) -> None:
+        """Record the evaluation that is due, and whether it is the best so far."""
         progress, metric = self._progress, self._settings.checkpoints.keep_best
-        try:
-            with self._watch.paused():
-                figures = evaluate()
-        except WTNError:  # raised in all processes, and what was trained is as good as before
-            self._save_unless_saved()
-            raise
+        if self._evaluate is None or not progress.evaluation_is_open:
+            progress.evaluation_is_open = False  # it may have been switched off since
+            return
+        with self._watch.paused():
+            figures = self._evaluate()
         self._folder.log_evaluation(progress.iteration, figures)
         for observer in self._observers:
             observer.evaluated(progress.iteration, figures)
-        return metric is not None and progress.note_best(metric, figures)
+        progress.note_evaluation(None if metric is None else figures[metric])
+        self._saved = False
+        self._save_unless_saved()
 
     def _save_unless_saved(self) -> None:
         if self._begun and not self._saved:

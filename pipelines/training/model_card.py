@@ -1,20 +1,16 @@
 """The ``model-card.md`` of a run folder: what was trained on what, how, and how well."""
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipelines.environment.report import Environment
 from pipelines.model_card import class_table, front_matter, sources
 from pipelines.storage import atomic_path, vocabulary_from_json
-from pipelines.training.plots import EVALUATION, LEARNING_RATES, LOSSES
-from pipelines.training.run_folder import BEST, CHECKPOINT
+from pipelines.training.run_folder import BEST, CHECKPOINT, MODEL_CARD
 from pipelines.training.run_reading import Run
 from pipelines.vocabulary import ClassPartition, Vocabulary
 
-FILE = "model-card.md"
-
-_PICTURES = (LOSSES, LEARNING_RATES, EVALUATION)
 _FILES = frozenset(  # settings that name files: those are listed by name and contents
     ["classifier", "backbone.weights"]
     + [f"data.{role}" for role in ("boxes", "images", "classes", "hierarchy")]
@@ -22,20 +18,23 @@ _FILES = frozenset(  # settings that name files: those are listed by name and co
 )
 
 
-def write_model_card(run: Run, environment: Environment | None) -> Path:
+def write_model_card(
+    run: Run, environment: Environment | None, pictures: Sequence[Path] = ()
+) -> Path:
     """Write the card of a run into its folder; return its path.
 
     Args:
         run: With a checkpoint.
         environment: What its ``environment.json`` holds, or None.
+        pictures: Of the run, in its folder.
     """
-    path = run.folder / FILE
+    path = run.folder / MODEL_CARD
     with atomic_path(path) as temporary:
-        temporary.write_text("\n".join(_lines(run, environment)) + "\n")
+        temporary.write_text("\n".join(_lines(run, environment, pictures)) + "\n")
     return path
 
 
-def _lines(run: Run, environment: Environment | None) -> Iterator[str]:
+def _lines(run: Run, environment: Environment | None, pictures: Sequence[Path]) -> Iterator[str]:
     head, backbone = run.settings.head, run.settings.backbone
     vocabulary, groups = _classes(run)
     yield from front_matter()
@@ -53,7 +52,7 @@ def _lines(run: Run, environment: Environment | None) -> Iterator[str]:
     yield from _changed(run)
     yield from ("| loss | mean over the last window |", "| --- | --- |")
     yield from (f"| {name} | {value:.4f} |" for name, value in run.history.losses.items())
-    yield from ("", *_pictures(run.folder))
+    yield from ("", *_shown(pictures))
     yield from ("## Evaluation", "", *_evaluation(run), "")
     yield from ("## Use", "", "In this folder:", "", "```sh", *_commands(run), "```", "")
     yield from ("## Licence and limits", "", *_LICENCE_AND_LIMITS)
@@ -108,10 +107,9 @@ def _changed(run: Run) -> Iterator[str]:
         yield ""
 
 
-def _pictures(folder: Path) -> Iterator[str]:
-    drawn = [name for name in _PICTURES if (folder / name).exists()]
-    yield from (f"![{name.removesuffix('.png').replace('-', ' ')}]({name})" for name in drawn)
-    yield from [""] * bool(drawn)
+def _shown(pictures: Sequence[Path]) -> Iterator[str]:
+    yield from (f"![{path.stem.replace('-', ' ')}]({path.name})" for path in pictures)
+    yield from [""] * bool(pictures)
 
 
 def _evaluation(run: Run) -> Iterator[str]:
@@ -126,7 +124,8 @@ def _evaluation(run: Run) -> Iterator[str]:
         last = next(e for e in reversed(history.evaluations) if name in e.metrics)
         best = history.best(name)
         assert best is not None  # the name comes from the evaluations
-        figures = f"{100 * last.metrics[name]:.2f} | {100 * best.metrics[name]:.2f}"
+        now = f"{100 * last.metrics[name]:.2f}" if last.measures(name) else "-"
+        figures = f"{now} | {100 * best.metrics[name]:.2f}"
         yield f"| {name.replace('_', ' ')} | {figures} | {best.iteration:,} |"
     kept = run.settings.checkpoints.keep_best
     if kept is not None:

@@ -1,7 +1,6 @@
 """A step whose loss is not finite: what is kept of it, and what is told about it."""
 
 import math
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,7 @@ def batch_as_json(
 
 
 def nonfinite_error(
-    iteration: int, batch: Batch, outcome: StepOutcome, kept: Path, go_on: str
+    iteration: int, batch: Batch, outcome: StepOutcome, kept: Path, *, replay: str, go_on: str
 ) -> RunError:
     """Return the error that ends a run.
 
@@ -49,12 +48,12 @@ def nonfinite_error(
         batch: That the step saw.
         outcome: Of the step.
         kept: The folder that holds the state before the step, and the batch.
+        replay: The command that takes the step again.
         go_on: How the run goes on from its last checkpoint.
     """
     more = len(batch.image_ids) - _NAMED
     images = ", ".join([*batch.image_ids[:_NAMED], *([f"{more} more"] if more > 0 else [])])
     bad = " and ".join(outcome.culprits)
-    replay = shlex.join(["wtn", "train", "--resume", str(kept), "-o", str(kept / "replay")])
     return RunError(
         f"{bad} is not finite at iteration {iteration}, on the images {images}",
         where=kept,

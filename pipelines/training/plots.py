@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 from pipelines.drawing import COLOURS, FloatArray
 from pipelines.figures import figure_file
 from pipelines.training.history import History
+from pipelines.training.run_folder import EVALUATION, LEARNING_RATES, LOSSES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-LOSSES, LEARNING_RATES, EVALUATION = "losses.png", "learning-rates.png", "evaluation.png"
 
 _COLUMNS = 3  # panels of losses beside each other
 _PANEL = (3.4, 2.3)  # inches
@@ -135,7 +134,7 @@ def _draw_loss(
 
 
 def _draw_metric(axes: "Axes", history: History, name: str, place: int) -> None:
-    measured = [found for found in history.evaluations if name in found.metrics]
+    measured = history.measured(name)
     colour = COLOURS.get(name.partition("_")[0], _COLOURS[place % len(_COLOURS)])
     best = history.best(name)
     assert best is not None  # the name comes from the evaluations

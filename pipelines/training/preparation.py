@@ -15,14 +15,15 @@ from pipelines.errors import ConfigError
 from pipelines.provenance import Provenance, parent, provenance_of
 from pipelines.storage import refuse_unwritable
 from pipelines.training.acceleration import accelerate
-from pipelines.training.checkpoints import Saved
+from pipelines.training.checkpoints import Saved, pairs_in
 from pipelines.training.image_order import image_order
 from pipelines.training.inputs import TrainInputs, load_inputs, training_loader
 from pipelines.training.model import build_model
 from pipelines.training.optimizers import Optimizers
 from pipelines.training.prefetch import on_device
 from pipelines.training.progress import Progress
-from pipelines.training.run_folder import CHECKPOINT, is_of
+from pipelines.training.resuming import refuse_later
+from pipelines.training.run_folder import CHECKPOINT, CHECKPOINTS, is_of
 from pipelines.training.same_training import (
     judges_otherwise,
     refuse_other_inputs,
@@ -78,6 +79,7 @@ def set_up(
     saved: Saved | None,
     device: torch.device,
     team: Team,
+    output: Path,
 ) -> Ready:
     """Build the detector, as it was where the run goes on, and let the batches come.
 
@@ -87,11 +89,12 @@ def set_up(
         saved: What the run goes on from, or None.
         device: Of this process.
         team: The processes that share each batch.
+        output: The run folder.
     """
     trainee = _trainee(settings, inputs, device, team)
     progress = trainee.restore(saved) if saved is not None else Progress()
-    if saved is not None and judges_otherwise(saved, settings):
-        progress.best = None
+    if saved is not None and (judges_otherwise(saved, settings) or not is_of(saved.pair, output)):
+        progress.best = None  # whose file is elsewhere, or says nothing here
     pinned = device.type == "cuda"
     loader = training_loader(inputs, settings, progress.iteration, team, pin_memory=pinned)
     return Ready(trainee, progress, on_device(loader, device))
@@ -99,13 +102,16 @@ def set_up(
 
 def _refuse_other_run(output: Path, overwrite: bool, saved: Saved | None) -> None:
     """Refuse to replace a run unless it is the one that goes on."""
-    goes_on = saved is not None and is_of(saved.pair, output)
-    if (output / CHECKPOINT).exists() and not overwrite and not goes_on:
+    if saved is not None and is_of(saved.pair, output):
+        refuse_later(saved.pair)
+    elif (output / CHECKPOINT).exists() and not overwrite:
+        goes_on = any(pair.state.exists() for pair in pairs_in(output / CHECKPOINTS))
+        ways = ["go on with it with --resume auto"] * goes_on
+        ways += ["name another folder with --output", "replace it with --force"]
         raise ConfigError(
             "the folder holds a trained detector",
             where=output,
-            mend="Go on with it with --resume auto, name another folder with --output, or replace "
-            "it with --force.",
+            mend=f"{', '.join(ways[:-1]).capitalize()}, or {ways[-1]}.",
         )
 
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-from pipelines.errors import ConfigError, did_you_mean
 from pipelines.training.records import Window
 
 
@@ -32,6 +31,7 @@ class Progress:
         skipped_images: Looks at images that do not decode.
         window: Sums since the last record.
         best: The best evaluation, if one decides.
+        evaluation_is_open: Whether the evaluation after these steps is still to be done.
     """
 
     iteration: int = 0
@@ -39,27 +39,18 @@ class Progress:
     skipped_images: int = 0
     window: Window = field(default_factory=Window)
     best: Best | None = None
+    evaluation_is_open: bool = False
 
-    def note_best(self, metric: str, figures: Mapping[str, float]) -> bool:
-        """Keep an evaluation of now if it is the best so far, and tell whether it is.
+    def note_evaluation(self, figure: float | None) -> None:
+        """Note that the evaluation of now is done.
 
         Args:
-            metric: The figure that decides; the higher, the better. NaN is never the best.
-            figures: What was measured, by name.
-
-        Raises:
-            ConfigError: If the metric is not among them.
+            figure: That decides which is the best; the higher, the better. NaN is never the best.
+                None if none decides.
         """
-        if metric not in figures:
-            known = f"There are: {', '.join(sorted(figures))}."
-            raise ConfigError(
-                f"checkpoints.keep_best is {metric!r}, which no evaluation measures",
-                mend=" ".join(filter(None, [did_you_mean(metric, figures), known])),
-            )
-        is_best = figures[metric] > (self.best.value if self.best else -math.inf)
-        if is_best:
-            self.best = Best(self.iteration, figures[metric])
-        return is_best
+        self.evaluation_is_open = False
+        if figure is not None and figure > (self.best.value if self.best else -math.inf):
+            self.best = Best(self.iteration, figure)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON values, which keep every bit."""

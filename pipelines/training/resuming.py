@@ -39,7 +39,7 @@ def find_start(resume: str | None, output: Path | None) -> Start:
 
     Raises:
         ArtifactError: If there is nothing whole to go on from, though there should be.
-        ConfigError: If the state is of a folder that has later ones, or of none.
+        ConfigError: If the state is of no run folder, and none is named.
     """
     if resume is None:
         return Start(output or DEFAULT_FOLDER)
@@ -48,21 +48,23 @@ def find_start(resume: str | None, output: Path | None) -> Start:
         found, passed_over = newest_whole(folder / CHECKPOINTS)
         if found is None and any(pair.state.exists() for pair in pairs_in(folder / CHECKPOINTS)):
             raise _nothing_whole(folder, passed_over)
-        return Start(folder, found, _settings_in(folder), tuple(passed_over))
+        settings = _settings_in(folder) if found is not None else None
+        return Start(folder, found, settings, tuple(passed_over))
     saved, notes = _at(Path(resume))
     folder = output or _run_folder_of(saved.pair)
-    _refuse_later(saved.pair, folder)
     return Start(folder, saved, _settings_in(saved.pair.folder.parent), notes)
 
 
 def is_finished(saved: Saved, settings: TrainSettings) -> bool:
-    """Tell whether all iterations were taken.
+    """Tell whether all iterations were taken, and the last of them evaluated.
 
     Raises:
         ConfigError: As :func:`refuse_other_settings`.
     """
     refuse_other_settings(saved, settings)
-    return saved.iteration >= settings.schedule.iterations
+    evaluates = settings.evaluation.every is not None
+    is_open = evaluates and saved.state.progress.evaluation_is_open
+    return saved.iteration >= settings.schedule.iterations and not is_open
 
 
 def finished_checkpoint(folder: Path, saved: Saved) -> Path:
@@ -71,6 +73,29 @@ def finished_checkpoint(folder: Path, saved: Saved) -> Path:
         return saved.pair.checkpoint
     name_newest(folder, saved.pair, saved.state.progress.best)  # a kill may have come before it
     return folder / CHECKPOINT
+
+
+def refuse_later(pair: Pair) -> None:
+    """Raise ConfigError if a run has learned something after a state: it would be thrown away.
+
+    Args:
+        pair: Of the run, which nobody else writes now.
+    """
+    for later in pairs_in(pair.folder):
+        if later.iteration > pair.iteration and _is_whole(later):
+            raise ConfigError(
+                f"the run has come further, to iteration {later.iteration}",
+                where=pair.state,
+                mend="Name another folder with --output, or --resume the run folder itself.",
+            )
+
+
+def _is_whole(pair: Pair) -> bool:
+    try:
+        read_whole(pair)
+    except ArtifactError:
+        return False
+    return True
 
 
 def _at(path: Path) -> tuple[Saved, tuple[str, ...]]:
@@ -107,14 +132,3 @@ def _run_folder_of(pair: Pair) -> Path:
             mend="Name a folder for what comes after it with --output.",
         )
     return pair.folder.parent
-
-
-def _refuse_later(pair: Pair, folder: Path) -> None:
-    """Refuse to throw away what the folder's run has learned after a state of its own."""
-    newest = newest_whole(pair.folder)[0] if is_of(pair, folder) else None
-    if newest is not None and newest.iteration > pair.iteration:
-        raise ConfigError(
-            f"the run has come further, to iteration {newest.iteration}",
-            where=pair.state,
-            mend="Name another folder with --output, or --resume the run folder itself.",
-        )

@@ -3,7 +3,8 @@
 import json
 import math
 import shlex
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -12,13 +13,14 @@ from pipelines.config import TrainSettings
 from pipelines.data.batches import Batch
 from pipelines.errors import RunError
 from pipelines.provenance import sha256
-from pipelines.storage import atomic_path
+from pipelines.storage import atomic_path, leftovers_in
 from pipelines.training import logs
-from pipelines.training.checkpoints import Pair, leftovers_in, pairs_in, prune, put
+from pipelines.training.checkpoints import Pair, pairs_in, prune, put
 from pipelines.training.nonfinite import batch_as_json
 from pipelines.training.origin import Origin
 from pipelines.training.progress import Best, Progress
 from pipelines.training.records import StepRecord, Timing
+from pipelines.training.run_lock import RunLock
 from pipelines.training.step import StepOutcome
 from pipelines.training.trainee import Trainee
 
@@ -30,6 +32,9 @@ METRICS = "metrics.jsonl"
 TIMINGS = "timings.jsonl"
 CHECKPOINTS = "checkpoints"
 BATCH = "batch.json"
+LOSSES, LEARNING_RATES, EVALUATION = "losses.png", "learning-rates.png", "evaluation.png"
+MODEL_CARD = "model-card.md"
+COMMAND = ("wtn", "train")
 
 
 class RunFolder:
@@ -39,8 +44,10 @@ class RunFolder:
         folder: Made when the run begins.
         settings: The resolved settings.
         origin: What stands in every checkpoint.
+        lock: Of the folder; taken when the run begins, if it is not by then.
         source: That the run goes on from; unless it is of this very folder, the run has a history
             elsewhere, and this folder begins empty.
+        command: That begins a training here, without its options.
 
     Attributes:
         folder: As given.
@@ -48,10 +55,17 @@ class RunFolder:
     """
 
     def __init__(
-        self, folder: Path, settings: TrainSettings, origin: Origin, source: Pair | None = None
+        self,
+        folder: Path,
+        settings: TrainSettings,
+        origin: Origin,
+        lock: RunLock,
+        source: Pair | None = None,
+        command: Sequence[str] = COMMAND,
     ) -> None:
-        self.folder, self._settings, self._origin = folder, settings, origin
-        self._pairs = folder / CHECKPOINTS
+        self.folder, self._settings, self._origin, self._lock = folder, settings, origin, lock
+        self._command = command
+        self._source, self._pairs = source, folder / CHECKPOINTS
         goes_on = source is not None and is_of(source, folder)
         self.last: Pair | None = source if goes_on else None
 
@@ -60,21 +74,26 @@ class RunFolder:
         """The newest checkpoint."""
         return self.folder / CHECKPOINT
 
-    def begin(self, best: Best | None) -> None:
+    def begin(self, progress: Progress) -> None:
         """Begin the run's files, or go on with them.
 
         Args:
-            best: The best evaluation until then.
+            progress: How far the run has come.
+
+        Raises:
+            RunError: If another process writes them, or they cannot be written.
         """
         with self._explained():
             self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock.take()
             if self.last is None:
                 self._set_aside()
-            self._cut_back(self.last.iteration if self.last else 0)
+            self._sweep()
+            self._cut_back(progress)
             with atomic_path(self.folder / SETTINGS) as temporary:
                 temporary.write_text(self._settings.as_toml())
             if self.last is not None:
-                name_newest(self.folder, self.last, best)  # a kill may have come before it
+                name_newest(self.folder, self.last, progress.best)  # a kill may have come before it
 
     def log(self, record: StepRecord, timing: Timing) -> None:
         """Append a record to the metrics and its timing to the timings."""
@@ -91,6 +110,9 @@ class RunFolder:
 
     def save(self, trainee: Trainee, progress: Progress) -> None:
         """Write the pair of this iteration, make it the newest, and let go of old ones.
+
+        Of a pair that is there already only the state is written again, for what an evaluation of
+        it has changed.
 
         Raises:
             RunError: If a number is not finite, or the disk is full; the pairs before it stay.
@@ -138,32 +160,51 @@ class RunFolder:
         """Tell which iteration a run goes on from, and with which command."""
         if self.last is None:
             return "No checkpoint was written yet, so there is nothing to go on from."
-        command = shlex.join(["wtn", "train", "--resume", str(self.folder)])
         return (
             f"{self.checkpoint} holds {self.last.iteration} iterations, and exports and evaluates "
-            f"as it is. Go on with: {command}"
+            f"as it is. Go on with: {self.command_from(self.folder)}"
         )
 
+    def command_from(self, place: Path, *options: str) -> str:
+        """Return the command that goes on from a place."""
+        return shlex.join([*self._command, "--resume", str(place), *options])
+
     def _write(self, pair: Pair, trainee: Trainee, progress: Progress) -> None:
-        weights = trainee.weights(pair.iteration)
-        self._origin.checkpoint(weights, pair.iteration, self._settings).save(pair.checkpoint)
+        if pair != self.last:
+            weights = trainee.weights(pair.iteration)
+            self._origin.checkpoint(weights, pair.iteration, self._settings).save(pair.checkpoint)
         trainee.state(progress, sha256(pair.checkpoint)).save(pair.state)
 
     def _set_aside(self) -> None:
         """Set aside the newest checkpoint of the run that was here, and let go of the others."""
         if self.checkpoint.exists():
             self.checkpoint.replace(self.folder / PREVIOUS)
-        (self.folder / BEST).unlink(missing_ok=True)
+        for name in (BEST, MODEL_CARD, LOSSES, LEARNING_RATES, EVALUATION):
+            (self.folder / name).unlink(missing_ok=True)
+        for kept in self.folder.glob("nonfinite-*"):
+            if self._source is None or kept.resolve() != self._source.folder.resolve():
+                shutil.rmtree(kept)
 
-    def _cut_back(self, iteration: int) -> None:
-        """Drop what is of later iterations: damaged pairs, and records that will come again."""
+    def _sweep(self) -> None:
+        """Delete the temporary files of writes that were killed."""
+        for folder in (self.folder, self._pairs, *self.folder.glob("nonfinite-*")):
+            for leftover in leftovers_in(folder):
+                leftover.unlink()
+
+    def _cut_back(self, progress: Progress) -> None:
+        """Drop what comes again: damaged pairs and records of later steps, an open evaluation."""
+        iteration = self.last.iteration if self.last else 0
         for pair in pairs_in(self._pairs):
             if pair.iteration > iteration:
                 pair.delete()
-        for leftover in leftovers_in(self._pairs):
-            leftover.unlink()
         for name in (METRICS, TIMINGS):
-            logs.cut_back(self.folder / name, iteration)
+            logs.keep(
+                self.folder / name,
+                lambda record: (
+                    record["iteration"] < iteration + (not progress.evaluation_is_open)
+                    or (record["iteration"] == iteration and "evaluation" not in record)
+                ),
+            )
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

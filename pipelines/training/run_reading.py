@@ -12,11 +12,12 @@ from typing import Any, Literal
 from pipelines.config import TrainSettings, load_settings, validate_settings
 from pipelines.config.comparison import flat
 from pipelines.errors import ArtifactError, ConfigError, DatasetError
+from pipelines.locks import is_held
 from pipelines.training.history import Evaluation, History, read_history
 from pipelines.training.run_folder import CHECKPOINT, METRICS, SETTINGS, TIMINGS
 from pipelines.training.stored_checkpoints import read_checkpoint_header
 
-State = Literal["finished", "running?", "stopped", "nonfinite"]
+State = Literal["finished", "running", "running?", "stopped", "nonfinite"]
 
 _QUIET_SECONDS = 300.0  # without a word, after which a run is taken for stopped
 _QUIET_WINDOWS = 3.0  # the same in its own pace: a record may take minutes
@@ -33,6 +34,7 @@ class Run:
         history: Its logs.
         header: Of its newest checkpoint; None if there is none that can be read.
         modified: When it was last written, in seconds since the epoch.
+        is_held: Whether a training holds its lock; None if that cannot be known.
     """
 
     folder: Path
@@ -40,6 +42,7 @@ class Run:
     history: History
     header: Mapping[str, Any] | None
     modified: float
+    is_held: bool | None
 
     @property
     def iteration(self) -> int:
@@ -50,12 +53,16 @@ class Run:
 
     @property
     def state(self) -> State:
-        """What it is doing, as far as a folder can tell."""
+        """What it is doing; without a lock, as in earlier versions, that is a guess."""
         saved = int(self.header["iteration"]) if self.header else 0
         if saved >= self.settings.schedule.iterations:
             return "finished"
+        if self.is_held:
+            return "running"
         if self._has_failed:
             return "nonfinite"
+        if self.is_held is not None:
+            return "stopped"
         seconds = self.history.timings[-1].seconds if self.history.timings else 0.0
         quiet = time.time() - self.modified
         return "running?" if quiet < max(_QUIET_SECONDS, _QUIET_WINDOWS * seconds) else "stopped"
@@ -113,6 +120,7 @@ def read_run(folder: Path) -> Run:
         history=read_history(folder),
         header=_header(folder / CHECKPOINT),
         modified=max(path.stat().st_mtime for path in written if path.exists()),
+        is_held=is_held(folder),
     )
 
 

@@ -17,7 +17,7 @@ class RunSummary:
         method: That it trains.
         iteration: Steps taken.
         iterations: Steps in all.
-        state: ``finished``, ``running?``, ``stopped``, ``nonfinite`` or ``damaged``.
+        state: ``finished``, ``running``, ``running?``, ``stopped``, ``nonfinite`` or ``damaged``.
         loss: Sum of all losses over the last window.
         metric: The figure that is the best.
         best: Its highest value so far, a fraction of 1.

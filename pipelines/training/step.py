@@ -121,7 +121,7 @@ class TrainingStep:
             self._team.mean(self._statistics.of_batches)
         else:
             self._statistics.restore()
-        self._scaler.update()
+        self._scaler.update(None if outcome.finite else self._scaler.get_scale())
         return outcome
 
     def state(self) -> dict[str, float]:

@@ -28,6 +28,11 @@ class StoredCheckpoint:
     iteration: int | None
     fault: str | None
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether a run can go on from it."""
+        return self.fault is None and self.file.startswith(f"{CHECKPOINTS}/")
+
 
 def stored_checkpoints(folder: Path) -> Iterator[StoredCheckpoint]:
     """Yield all checkpoints of a run, the newest of those that it can go on from first."""

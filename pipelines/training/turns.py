@@ -64,6 +64,10 @@ class Turns:
         stopping = stops > 0 and (may_stop or failures > 0)  # a signal may have ended readers too
         return Turn(batch, stopping, skipped, self._first(error) if failures else None)
 
+    def are_over(self, deadline: float) -> bool:
+        """Return whether the training is to stop now, in any process."""
+        return self._team.any(self._is_to_stop(deadline))
+
     def _is_to_stop(self, deadline: float) -> bool:
         return self._stop.is_made or time.monotonic() >= deadline
 

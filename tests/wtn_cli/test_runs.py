@@ -79,6 +79,19 @@ def test_one_run_is_shown_in_full(wtn: Wtn, run: Path, other: Path) -> None:
     assert "Go on, once it has stopped, with: wtn train --resume" in unfinished.stdout
 
 
+def test_a_run_without_a_whole_pair_does_not_go_on(wtn: Wtn, other: Path) -> None:
+    """It says so, and whether there ever was a checkpoint."""
+    (other / "checkpoints" / "iteration-00000003.state.safetensors").unlink()
+    damaged = wtn("runs", "show", other)
+    shutil.rmtree(other / "checkpoints")
+    (other / "checkpoint.safetensors").unlink()
+    new = wtn("runs", "show", other)
+
+    assert "--resume" not in damaged.stdout + new.stdout
+    assert "No whole checkpoint is left, so there is nothing to go on from." in damaged.stdout
+    assert "No checkpoint was written yet, so there is nothing to go on from." in new.stdout
+
+
 def test_pictures_are_drawn_on_demand(wtn: Wtn, run: Path) -> None:
     """Their files are told."""
     ended = wtn("runs", "show", run, "--plots")

@@ -1,6 +1,7 @@
 """Tests for wtn_cli.train: what a run that stops early leaves behind."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -90,19 +91,20 @@ def test_a_run_that_fails_at_once_leaves_the_old_one(
     assert contents(run) == before
 
 
-def test_ctrl_c_saves_a_detector_that_exports(
-    wtn: Wtn, artifacts: SimpleNamespace, settings_toml: Path, tmp_path: Path
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_processes_saves_a_detector_that_exports(
+    wtn: Wtn, number: signal.Signals, settings_toml: Path, tmp_path: Path
 ) -> None:
-    """SIGINT to a run with a worker process: exit 130, no traceback, a complete checkpoint."""
+    """A terminal and a scheduler signal the worker too: exit 130, no traceback, a checkpoint."""
     run, head = tmp_path / "run", tmp_path / "head.safetensors"
     settings = ["--config", str(settings_toml), "--iterations", "100000", "--set", "data.workers=1"]
     command = [sys.executable, "-c", "from wtn_cli.app import main; main()"]
     with subprocess.Popen(
         [*command, "train", *settings, "-o", str(run)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     ) as process:  # fmt: skip
         first_lines = [process.stderr.readline() for _ in range(3)]
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, number)
         stdout, stderr = process.communicate(timeout=60)
 
     assert first_lines[2].startswith("train 3/100000 eta ")

@@ -119,8 +119,8 @@ def test_only_so_many_wait(tmp_path: Path, reads: Reads) -> None:
     assert len(reads) == 2
 
 
-def test_a_bad_image_spoils_no_other(tmp_path: Path) -> None:
-    """It is told when it has its turn, and the others of its window come as they are."""
+def test_a_bad_image_spoils_no_other(tmp_path: Path, reads: Reads) -> None:
+    """It is told when it has its turn, and the others of its window come from one read."""
     path = zip_of(tmp_path)
     packed = bytearray(path.read_bytes())
     packed[packed.index(content(3)) + 5] ^= 1
@@ -131,6 +131,7 @@ def test_a_bad_image_spoils_no_other(tmp_path: Path) -> None:
     with pytest.raises(BadImageError, match=r"images.zip/03.jpg: the image is damaged"):
         ahead.read("03", ids(2, 3, 4))
     assert ahead.read("04", ids(2, 3, 4)) == content(4)
+    assert sum(length > 900 for _, length in reads) == 1  # bytes, of three images
 
 
 def test_an_archive_that_goes_away_is_no_bad_image(tmp_path: Path) -> None:

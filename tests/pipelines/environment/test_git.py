@@ -1,5 +1,6 @@
 """Tests for pipelines.environment.git."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -59,3 +60,20 @@ def test_there_is_no_state_without_a_commit_or_git(
 
     monkeypatch.setattr(git.subprocess, "run", missing)
     assert git_state(repository / "index") is None
+
+
+def test_the_repository_is_left_as_it_is(repository: Path) -> None:
+    """Its index is not refreshed though a file was touched, and its hooks do not run."""
+    hook = repository / ".git" / "hooks" / "post-index-change"
+    hook.write_text("#!/bin/sh\ntouch ran\n")
+    hook.chmod(0o755)
+    index = repository / ".git" / "index"
+    os.utime(repository / "index", (1, 1))
+    before = index.read_bytes()
+
+    found = git_state(repository / "index")
+
+    assert found is not None
+    assert found.state == "clean"
+    assert index.read_bytes() == before
+    assert not (repository / "ran").exists()

@@ -17,8 +17,8 @@ import pytest
 from pipelines.artifacts import ClassifierWeights, DetectorCheckpoint
 from pipelines.data.shapes import ShapesSettings
 from pipelines.errors import ConfigError, DatasetError, Interrupted, RunError
+from pipelines.locks import locked
 from pipelines.study import runs
-from pipelines.study.locks import locked
 from pipelines.study.open_images import MADE_BY, OpenImagesSource
 from pipelines.study.outputs import StudyReport
 from pipelines.study.records import RESULT_REVISION, TRAINING_REVISION

@@ -3,12 +3,14 @@
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from pipelines.config import load_settings
+from pipelines.errors import DatasetError
 from pipelines.training import closing
 from pipelines.training.closing import FolderCompletion
 
@@ -123,4 +125,56 @@ def test_a_full_disk_at_the_end_ends_nothing(run: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(closing, "draw_history", lambda *arguments: [])
     monkeypatch.setattr(closing, "write_model_card", full)
 
-    assert _complete(run) == ["The model card was not written (No space left on device)."]
+    assert _complete(run) == [
+        "The pictures and the model card were not written (No space left on device)."
+    ]
+
+
+def test_what_is_damaged_or_not_known_ends_nothing(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither at the beginning nor at the end; the notes say what is wrong."""
+
+    def unknown(*arguments: object) -> None:
+        raise DatasetError("no such thing")
+
+    monkeypatch.setattr(closing, "describe_environment", unknown)
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"iteration": 2}\n')
+
+    first, second = _complete(run)
+
+    assert first == "environment.json was not written (no such thing)."
+    assert second.startswith("The pictures and the model card were not written (")
+    assert "metrics.jsonl:" in second
+
+
+def test_an_undefined_figure_ends_nothing(run: Path, wtn: Callable[..., SimpleNamespace]) -> None:
+    """Where nothing was there to find: the run is complete, and is read like any other."""
+    with (run / "metrics.jsonl").open("a") as file:
+        for value in (0.5, None):
+            evaluation = {"novel_AP50": value, "seen_AP50": None}
+            file.write(json.dumps({"iteration": 3, "evaluation": evaluation}) + "\n")
+
+    assert _complete(run) == []
+
+    assert "| novel AP50 | - | 50.00 | 3 |" in (run / "model-card.md").read_text()
+    assert (run / "evaluation.png").exists()
+    for arguments in (["list", run.parent], ["show", run], ["compare", run, run]):
+        told = wtn("runs", *arguments)
+        assert told.returncode == 0
+        assert "damaged" not in told.stderr
+    shown = json.loads(wtn("runs", "show", run, "--json").stdout)
+    assert shown["evaluations"][1]["metrics"] == {"novel_AP50": None, "seen_AP50": None}
+
+
+def test_the_card_shows_the_pictures_of_this_run(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not those that an earlier one left, where none can be drawn now."""
+    (run / "losses.png").write_bytes(b"of an earlier run")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+
+    _complete(run)
+
+    assert "![" not in (run / "model-card.md").read_text()

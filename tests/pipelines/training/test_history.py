@@ -1,6 +1,7 @@
 """Tests for pipelines.training.history."""
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 
@@ -75,3 +76,22 @@ def test_the_losses_are_the_newest_there_are() -> None:
     history = History((*RECORDS, StepRecord(30, 30, {}, {})), (), ())
 
     assert history.losses == {"loss": 0.5}
+
+
+def test_a_figure_that_is_undefined_is_not_a_number(tmp_path: Path) -> None:
+    """It is null in the file, never the best, and no figure where no evaluation has a number."""
+    figures = {"a": None, "b": None}
+    _write(
+        tmp_path,
+        "metrics.jsonl",
+        {"iteration": 10, "evaluation": figures},
+        {"iteration": 20, "evaluation": figures | {"a": 0.25}},
+        {"iteration": 30, "evaluation": figures},
+    )
+
+    history = read_history(tmp_path)
+
+    assert math.isnan(history.evaluations[0].metrics["a"])
+    assert history.metrics == ["a"]
+    assert history.best("a") == history.evaluations[1]
+    assert history.best("b") is None

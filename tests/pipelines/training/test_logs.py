@@ -18,7 +18,7 @@ def test_a_log_is_cut_back_to_an_iteration(tail: str, tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text(WHOLE + tail)
 
-    logs.cut_back(path, 2)
+    logs.keep(path, lambda record: record["iteration"] <= 2)
 
     assert path.read_text() == WHOLE
 
@@ -27,7 +27,7 @@ def test_a_log_begins_empty(tmp_path: Path) -> None:
     """One that is not there is made, and records are appended as lines."""
     path = tmp_path / "metrics.jsonl"
 
-    logs.cut_back(path, 0)
+    logs.keep(path, lambda record: False)
     assert path.read_text() == ""
     logs.append(path, {"iteration": 1})
     logs.append(path, {"iteration": 2})

@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from pipelines.artifacts import ClassifierWeights
 from pipelines.config import OptimizerSettings, TrainSettings, validate_settings
 from pipelines.data.batches import Batch, Example, Target
-from pipelines.errors import ConfigError, DatasetError, Interrupted, RunError
+from pipelines.errors import DatasetError, Interrupted, RunError
 from pipelines.training.checkpoints import newest_whole, pairs_in
 from pipelines.training.loop import Ending, Evaluate, TrainingLoop
 from pipelines.training.optimizers import Optimizers
 from pipelines.training.origin import Origin
 from pipelines.training.progress import Progress
 from pipelines.training.run_folder import RunFolder
+from pipelines.training.run_lock import RunLock
 from pipelines.training.step import TrainingStep
 from pipelines.training.stopping import StopRequest
 from pipelines.training.trainee import Trainee
@@ -66,7 +67,7 @@ class Run:
         self.trainee = Trainee(self.model, optimizers, step)  # type: ignore[arg-type]
         weights = ClassifierWeights(torch.ones(1, 2), None, Vocabulary(("x",), ("x",)), "f")
         origin = Origin(weights, Vocabulary(("/m/1", "/m/2"), ("one", "two")), {})
-        self.folder = RunFolder(folder, self.settings, origin)
+        self.folder = RunFolder(folder, self.settings, origin, RunLock(folder))
 
     def take(self, bad: tuple[int, ...] = (), evaluate: Evaluate | None = None) -> Ending:
         """Take the steps; those in ``bad`` meet an image that makes a loss NaN."""
@@ -189,17 +190,6 @@ def test_the_best_checkpoint_is_kept(tmp_path: Path) -> None:
     assert run.progress.best.iteration == 2
     found = [r["evaluation"]["novel_AP50"] for r in run.metrics() if "evaluation" in r]
     assert found == [0.1, 0.3, 0.2, None, 0.3]
-
-
-def test_a_metric_that_is_not_measured_is_refused(tmp_path: Path) -> None:
-    """The nearest one is named, and all there are."""
-    run = Run(tmp_path, evaluation={"every": 1, "boxes": "b"},
-              checkpoints={"keep_best": "novel_AP"})  # fmt: skip
-
-    with pytest.raises(ConfigError, match=r"'novel_AP', which no evaluation") as error:
-        run.take(evaluate=figures({1: 0.1}, run))
-
-    assert error.value.mend == "Did you mean 'novel_AP50'? There are: novel_AP50, seen_AP50."
 
 
 def test_a_stop_waits_for_the_step_and_saves(tmp_path: Path) -> None:

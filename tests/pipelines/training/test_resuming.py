@@ -10,11 +10,8 @@ import pytest
 
 from pipelines.config import validate_settings
 from pipelines.errors import ArtifactError, ConfigError
-from pipelines.training.checkpoints import Saved, newest_whole
-from pipelines.training.resuming import (
-    find_start,
-    is_finished,
-)
+from pipelines.training.checkpoints import Pair, Saved, newest_whole
+from pipelines.training.resuming import find_start, is_finished, refuse_later
 
 Tree = dict[str, Any]
 
@@ -69,15 +66,33 @@ def test_a_path_names_a_run_or_a_state(name: str, run: Path, tmp_path: Path) -> 
         (lambda run: run / "nothing", ArtifactError, "no whole training state to go on from"),
         (lambda run: run / "checkpoint.safetensors", ArtifactError, "no whole training state"),
         (lambda run: _copy(run, "nonfinite-00000004", 3), ConfigError, "not one that a run goes"),
-        (lambda run: _copy(run, "checkpoints", 2), ConfigError, "has come further, to iteration 3"),
     ],
 )
 def test_what_a_run_cannot_go_on_from_is_refused(
     make: Callable[[Path], Path], error: type[Exception], told: str, run: Path
 ) -> None:
-    """No state, one kept for replay without a folder for it, and one that the run has passed."""
+    """No state, and one kept for replay without a folder for it."""
     with pytest.raises(error, match=told):
         find_start(str(make(run)), None)
+
+
+def test_a_state_that_the_run_has_passed_is_refused(run: Path) -> None:
+    """What came after it would be lost; unless that is damaged."""
+    state = _copy(run, "checkpoints", 2)
+
+    with pytest.raises(ConfigError, match="has come further, to iteration 3"):
+        refuse_later(Pair(run / "checkpoints", 2))
+
+    (run / "checkpoints" / "iteration-00000003.safetensors").write_bytes(b"")
+    refuse_later(Pair(run / "checkpoints", 2))
+    assert state.exists()
+
+
+def test_auto_takes_settings_only_of_a_run_that_it_goes_on_with(run: Path) -> None:
+    """A run that was killed before its first pair begins anew, with what is given now."""
+    shutil.rmtree(run / "checkpoints")
+
+    assert find_start("auto", run)[:3] == (run, None, None)
 
 
 def _copy(run: Path, folder: str, iteration: int) -> Path:
@@ -101,4 +116,14 @@ def test_a_run_is_finished_unless_it_is_made_longer(saved: Saved, settings_tree:
     """Three of three iterations are all; three of four are not."""
     assert is_finished(saved, validate_settings(settings_tree))
     settings_tree["schedule"]["iterations"] = 4
+    assert not is_finished(saved, validate_settings(settings_tree))
+
+
+def test_a_run_is_not_finished_before_its_last_evaluation(
+    saved: Saved, settings_tree: Tree
+) -> None:
+    """Unless nothing is evaluated any more."""
+    saved.state.progress.evaluation_is_open = True
+    assert is_finished(saved, validate_settings(settings_tree))
+    settings_tree["evaluation"] = {"every": 1, "boxes": "boxes.csv"}
     assert not is_finished(saved, validate_settings(settings_tree))

@@ -3,12 +3,14 @@
 import os
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from pipelines.errors import DatasetError
+from pipelines.training.run_lock import RunLock
 from pipelines.training.run_reading import is_run, read_run
 
 
@@ -17,6 +19,7 @@ def run(artifacts: SimpleNamespace, tmp_path: Path) -> Path:
     """Return a copy of a finished run of three iterations, written an hour ago."""
     folder = tmp_path / "run"
     shutil.copytree(artifacts.run, folder)
+    (folder / ".lock").unlink()  # as in earlier versions
     _set_age(folder, 3600)
     return folder
 
@@ -51,6 +54,16 @@ def test_a_run_that_was_written_lately_may_be_running(run: Path, age: float, sta
     _set_age(run, age)
 
     assert read_run(run).state == state
+
+
+def test_a_run_with_a_lock_is_running_as_long_as_that_is_held(run: Path) -> None:
+    """Whenever it was written."""
+    _make_unfinished(run)
+    with ThreadPoolExecutor(1) as other, RunLock(run):
+        assert other.submit(read_run, run).result().state == "running"
+
+    _set_age(run, 10)
+    assert read_run(run).state == "stopped"
 
 
 def test_a_run_is_quiet_for_as_long_as_its_records_take(run: Path) -> None:

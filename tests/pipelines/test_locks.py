@@ -1,4 +1,4 @@
-"""Tests for pipelines.study.locks, with a second process that holds the lock."""
+"""Tests for pipelines.locks, with a second process that holds the lock."""
 
 import os
 import signal
@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.study.locks import locked
+from pipelines.locks import locked
 
 HOLD = """
 import sys
 from pathlib import Path
-from pipelines.study.locks import locked
+from pipelines.locks import locked
 with locked(Path(sys.argv[1]), lambda: None):
     print("held", flush=True)
     sys.stdin.read()
