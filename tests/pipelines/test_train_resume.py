@@ -242,6 +242,7 @@ def test_the_best_stays_where_it_is(
 
     trained(settings_tree, rest, saved=saved)
 
+    assert (saved.checkpoint.model, saved.state.optimizers) == ({}, {})  # not held all run long
     best = DetectorCheckpoint.load(rest / "best.safetensors")
     assert best.iteration == 3
 
