@@ -84,7 +84,8 @@ def train_detector(
         output: The run folder; docs/formats.md lists what is in it.
         observers: Hear of everything that goes into the logs, and of the end; the leader's alone.
         overwrite: Replace the run that is in the folder.
-        saved: What the run goes on from, as ``find_start`` gives it; None begins anew.
+        saved: What the run goes on from, as ``find_start`` gives it; None begins anew. Its tensors
+            are let go once they are put back.
         team: This process among those that train together.
         command: That begins a training like this one, for messages that tell how to go on.
 

@@ -65,6 +65,12 @@ class Saved(NamedTuple):
         """Steps taken so far."""
         return self.state.progress.iteration
 
+    def let_go(self) -> None:
+        """Let go of the tensors, which fill as much memory as those that train."""
+        for tensors in (self.checkpoint.model, self.state.optimizers):
+            if isinstance(tensors, dict):
+                tensors.clear()
+
 
 def pairs_in(folder: Path) -> list[Pair]:
     """Return the pairs of a folder of which there is at least one file, the newest first."""

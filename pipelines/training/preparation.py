@@ -86,13 +86,15 @@ def set_up(
     Args:
         settings: What to train on, and how.
         inputs: What was read.
-        saved: What the run goes on from, or None.
+        saved: What the run goes on from, or None; its tensors are let go once they are put back.
         device: Of this process.
         team: The processes that share each batch.
         output: The run folder.
     """
     trainee = _trainee(settings, inputs, device, team)
     progress = trainee.restore(saved) if saved is not None else Progress()
+    if saved is not None:
+        saved.let_go()
     if saved is not None and (judges_otherwise(saved, settings) or not is_of(saved.pair, output)):
         progress.best = None  # whose file is elsewhere, or says nothing here
     pinned = device.type == "cuda"

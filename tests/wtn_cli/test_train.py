@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from pipelines.artifacts import DetectorCheckpoint
+from wtn_cli import processes
 
 Wtn = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -293,3 +295,72 @@ def test_resume_does_not_replace(wtn: Wtn, settings_toml: Path, tmp_path: Path) 
 
     assert ended.returncode == 2
     assert "--resume goes on with a run, --force replaces it" in ended.stderr
+
+
+def test_a_time_that_was_over_is_not_inherited(
+    wtn: Wtn, settings_toml: Path, tmp_path: Path
+) -> None:
+    """A run that goes on by itself comes to its end, though its settings.toml holds a limit."""
+    run = tmp_path / "run"
+    wtn("train", "--config", settings_toml, "-o", run, "--max-hours", 1e-9)
+
+    ended = wtn("train", "--resume", run, "--json")
+
+    assert json.loads(ended.stdout)["finished"] is True
+
+
+def test_a_run_that_was_killed_before_its_card_gets_it(wtn: Wtn, run: Path) -> None:
+    """With --resume, which finds it finished; one that has its card is left alone."""
+    before = contents(run)
+    wtn("train", "--resume", run)
+    assert contents(run) == before
+
+    (run / "model-card.md").unlink()
+    wtn("train", "--resume", run)
+
+    assert (run / "model-card.md").exists()
+
+
+def test_a_detector_without_a_state_cannot_go_on(wtn: Wtn, settings_toml: Path, run: Path) -> None:
+    """--resume auto does not advise --resume auto."""
+    shutil.rmtree(run / "checkpoints")
+
+    ended = wtn("train", "--config", settings_toml, "-o", run, "--resume", "auto")
+
+    assert ended.returncode == 2
+    assert "Name another folder with --output, or replace it with --force." in ended.stderr
+
+
+def test_a_stop_with_the_last_step_is_a_success(
+    wtn: Wtn, settings_toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run is finished and complete: a scheduler has nothing to start again."""
+    run = tmp_path / "run"
+    monkeypatch.setattr(
+        "wtn_cli.training_progress.TrainingProgress.recorded",
+        lambda self, record, timing: record.iteration == 3 and signal.raise_signal(signal.SIGTERM),
+    )
+
+    ended = wtn("train", "--config", settings_toml, "-o", run)
+
+    assert ended.returncode == 0
+    assert (run / "model-card.md").exists()
+
+
+def test_under_torchrun_the_command_that_goes_on_is_torchruns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As many processes; what the meeting of several machines needs is left to the user."""
+    assert processes.train_command() == ("wtn", "train")
+    for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "0")
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    monkeypatch.setenv("GROUP_WORLD_SIZE", "1")
+    assert " ".join(processes.train_command()) == (
+        "torchrun --standalone --nproc-per-node 4 -m wtn_cli train"
+    )
+    monkeypatch.setenv("GROUP_WORLD_SIZE", "2")
+    assert " ".join(processes.train_command()) == (
+        "torchrun --nnodes 2 ... --nproc-per-node 4 -m wtn_cli train"
+    )

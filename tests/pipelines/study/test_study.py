@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from pipelines.artifacts import ClassifierWeights, DetectorCheckpoint
 from pipelines.data.shapes import ShapesSettings
 from pipelines.errors import ConfigError, DatasetError, Interrupted, RunError
-from pipelines.locks import locked
+from pipelines.locks import LOCK
 from pipelines.study import runs
 from pipelines.study.open_images import MADE_BY, OpenImagesSource
 from pipelines.study.outputs import StudyReport
@@ -391,7 +392,7 @@ def test_a_training_that_another_study_is_making_is_used(copy: Path, tmp_path: P
             other.close()
 
     with ExitStack() as other:
-        other.enter_context(locked(folder, pytest.fail))
+        other.enter_context(FileLock(folder / LOCK))
         report = study(copy, methods=["zsd-words"], on_progress=finish)
 
     assert waited == [["zsd-words, seed 0"]]
@@ -410,7 +411,7 @@ def test_a_world_that_another_study_is_drawing_is_waited_for(copy: Path) -> None
             other.close()
 
     with ExitStack() as other:
-        other.enter_context(locked(copy / "shapes/seed-0/world", pytest.fail))
+        other.enter_context(FileLock(copy / "shapes/seed-0/world" / LOCK))
         study(copy, methods=["zsd-words"], on_progress=finish)
 
     assert waited == [["world of seed 0"]]

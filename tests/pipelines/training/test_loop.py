@@ -1,6 +1,7 @@
 """Tests for pipelines.training.loop, on a model of one weight."""
 
 import json
+import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipelines.artifacts import ClassifierWeights
+from pipelines.artifacts import ClassifierWeights, DetectorCheckpoint
 from pipelines.config import OptimizerSettings, TrainSettings, validate_settings
 from pipelines.data.batches import Batch, Example, Target
 from pipelines.errors import DatasetError, Interrupted, RunError
@@ -48,7 +49,7 @@ class Model(nn.Module):
 
 
 class Run:
-    """A run of five steps on white images, two a step.
+    """A run of five steps on white images, two a step; it goes on with what is in its folder.
 
     Args:
         folder: Of the run.
@@ -67,11 +68,16 @@ class Run:
         self.trainee = Trainee(self.model, optimizers, step)  # type: ignore[arg-type]
         weights = ClassifierWeights(torch.ones(1, 2), None, Vocabulary(("x",), ("x",)), "f")
         origin = Origin(weights, Vocabulary(("/m/1", "/m/2"), ("one", "two")), {})
-        self.folder = RunFolder(folder, self.settings, origin, RunLock(folder))
+        saved, _ = newest_whole(folder / "checkpoints")
+        if saved is not None:
+            self.progress = self.trainee.restore(saved)
+        source = saved.pair if saved is not None else None
+        self.folder = RunFolder(folder, self.settings, origin, RunLock(folder), source)
 
     def take(self, bad: tuple[int, ...] = (), evaluate: Evaluate | None = None) -> Ending:
         """Take the steps; those in ``bad`` meet an image that makes a loss NaN."""
-        batches = (self._batch(number in bad) for number in range(1, 6))
+        remaining = range(self.progress.iteration + 1, 6)
+        batches = (self._batch(number in bad) for number in remaining)
         loop = TrainingLoop(self.trainee, batches, self.folder, self.progress, self.settings,
                             device=CPU, stop=self.stop, evaluate=evaluate)  # fmt: skip
         return loop.run()
@@ -190,6 +196,148 @@ def test_the_best_checkpoint_is_kept(tmp_path: Path) -> None:
     assert run.progress.best.iteration == 2
     found = [r["evaluation"]["novel_AP50"] for r in run.metrics() if "evaluation" in r]
     assert found == [0.1, 0.3, 0.2, None, 0.3]
+
+
+EVALUATED: dict[str, dict[str, Any]] = {
+    "evaluation": {"every": 2, "boxes": "b"},
+    "checkpoints": {"keep_best": "novel_AP50"},
+}
+VALUES = {2: 0.1, 4: 0.3, 5: 0.2}
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.parametrize("error", [Killed, RunError("no room")])
+@pytest.mark.parametrize("at", [2, 4, 5])
+def test_an_evaluation_that_did_not_end_is_done_again(
+    at: int, error: BaseException | type[BaseException], tmp_path: Path
+) -> None:
+    """No step before it is lost; records, the best and the end are those of an unbroken run."""
+    whole, broken = Run(tmp_path / "whole", **EVALUATED), Run(tmp_path / "broken", **EVALUATED)
+    whole.take(evaluate=figures(VALUES, whole))
+
+    def fail() -> dict[str, float]:
+        if broken.progress.iteration == at:
+            raise error
+        return figures(VALUES, broken)()
+
+    with pytest.raises((Killed, RunError)):
+        broken.take(evaluate=fail)
+    again = Run(tmp_path / "broken", **EVALUATED)
+    assert again.progress.iteration == at
+    assert again.take(evaluate=figures(VALUES, again)).finished
+
+    assert again.metrics() == whole.metrics()
+    assert again.progress == whole.progress
+    assert not again.progress.evaluation_is_open
+    one, other = (DetectorCheckpoint.load(run / "best.safetensors")
+                  for run in (tmp_path / "whole", tmp_path / "broken"))  # fmt: skip
+    assert (one.iteration, other.iteration) == (4, 4)
+
+
+def test_a_kill_between_an_evaluation_and_its_pair_records_it_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record was written, but nothing vouches for it: it comes again."""
+    run = Run(tmp_path, **EVALUATED)
+
+    def end(*arguments: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "note_evaluation", end)
+        with pytest.raises(Killed):
+            run.take(evaluate=figures(VALUES, run))
+    again = Run(tmp_path, **EVALUATED)
+    again.take(evaluate=figures(VALUES, again))
+
+    assert [r["iteration"] for r in again.metrics() if "evaluation" in r] == [2, 4, 5]
+
+
+def test_a_stop_before_an_evaluation_leaves_it_for_later(tmp_path: Path) -> None:
+    """Who is told to stop after the last step stops, and only the evaluation is left to do."""
+    run = Run(tmp_path, **EVALUATED, schedule={"iterations": 2})
+    run.stop.make()
+    run.progress.iteration = 1
+
+    with pytest.raises(Interrupted, match="stopped after 2 of 2 iterations"):
+        run.take(evaluate=figures(VALUES, run))
+
+    again = Run(tmp_path, **EVALUATED, schedule={"iterations": 2})
+    assert (again.progress.iteration, again.progress.evaluation_is_open) == (2, True)
+
+
+def test_a_stop_with_the_last_step_ends_as_finished(tmp_path: Path) -> None:
+    """There is nothing to go on with; the caller hears that it was asked to stop."""
+    run = Run(tmp_path)
+    run.stop.make()
+    run.progress.iteration = 4
+
+    ending = run.take()
+
+    assert (ending.finished, ending.asked_to_stop) == (True, True)
+
+
+def test_what_was_half_written_is_swept(tmp_path: Path) -> None:
+    """Temporary files of a run that was killed go when it goes on; those of others stay."""
+    Run(tmp_path, schedule={"checkpoint_every": 1, "iterations": 5}).take()
+    (tmp_path / "nonfinite-00000003").mkdir()
+    names = (".checkpoint.safetensors", ".best.safetensors", ".settings.toml", ".metrics.jsonl",
+             "checkpoints/.iteration-00000009.safetensors", "nonfinite-00000003/.batch.json",
+             )  # fmt: skip
+    for name in names:
+        (tmp_path / f"{name}.ab_12xyz.tmp").touch()
+    (tmp_path / "notes.tmp").touch()
+
+    Run(tmp_path).take()
+
+    assert list(tmp_path.rglob("*.tmp")) == [tmp_path / "notes.tmp"]
+
+
+def test_whichever_write_it_is_killed_in_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever the files of a run reach the disk it may end there, and comes to the same.
+
+    The process has no time to clean up: its temporary file stays.
+    """
+    settings = {**EVALUATED, "schedule": {"checkpoint_every": 1, "iterations": 5}}
+    fsync, unlink, left = os.fsync, Path.unlink, [-1]
+    whole = Run(tmp_path / "whole", **settings)
+
+    def count_down(file: int) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise Killed
+        fsync(file)
+
+    def unlink_if_alive(path: Path, missing_ok: bool = False) -> None:
+        if left[0] != 0:
+            unlink(path, missing_ok)
+
+    monkeypatch.setattr("pipelines.storage.os.fsync", count_down)
+    monkeypatch.setattr(Path, "unlink", unlink_if_alive)
+    whole.take(evaluate=figures(VALUES, whole))
+    writes = -1 - left[0]
+
+    for number in range(1, writes + 1):
+        folder, left[0] = tmp_path / str(number), number
+        run = Run(folder, **settings)
+        with pytest.raises(Killed):
+            run.take(evaluate=figures(VALUES, run))
+        assert left[0] == 0
+        assert len(list(folder.rglob("*.tmp"))) <= 1
+        left[0] = -1
+        again = Run(folder, **settings)
+        again.take(evaluate=figures(VALUES, again))
+        assert again.model.weight.equal(whole.model.weight)
+        assert again.progress == whole.progress
+        for name, iteration in (("checkpoint.safetensors", 5), ("best.safetensors", 4)):
+            assert DetectorCheckpoint.load(folder / name).iteration == iteration
+        assert again.metrics() == whole.metrics()
+        assert not list(folder.rglob("*.tmp"))
 
 
 def test_a_stop_waits_for_the_step_and_saves(tmp_path: Path) -> None:

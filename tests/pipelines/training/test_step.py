@@ -182,6 +182,22 @@ def test_a_float16_overflow_lowers_the_scale_and_changes_nothing_else(
     assert training.step.state() == {"scale": 2.0**29, "_growth_tracker": 0}
 
 
+def test_a_loss_that_is_not_finite_leaves_the_scale(
+    settle: Settle, build: Build, batch: Draw
+) -> None:
+    """It is none of its doing, so what is kept for replay is the state before; others follow."""
+    training = Training(build, settle(engine={"precision": "float16"}))
+    training.step.load_state({"scale": 4.0, "_growth_tracker": 3})
+    images, targets = batch(1)
+
+    outcome = training.step(1, [image * torch.nan for image in images], targets)
+
+    assert not outcome.finite
+    assert training.step.state() == {"scale": 4.0, "_growth_tracker": 3}
+    assert training.step(2, *batch(2)).finite
+    assert training.step.state() == {"scale": 4.0, "_growth_tracker": 4}
+
+
 def test_an_overflow_at_scale_one_is_no_overflow(settle: Settle, build: Build, batch: Draw) -> None:
     """Where a smaller scale cannot help, the gradient is not finite."""
     training = Training(build, settle(engine={"precision": "float16"}))
