@@ -68,7 +68,11 @@ def show_details(details: "RunDetails") -> None:
         when = ", once it has stopped" if run.state == "running?" else ""
         console.say(f"Go on{when}, with: {details.resume}")
     elif run.state != "finished":
-        written = "No whole checkpoint is left" if details.checkpoints else "No checkpoint was written yet"
+        written = (
+            "No whole checkpoint is left"
+            if details.checkpoints
+            else "No checkpoint was written yet"
+        )
         console.say(f"{written}, so there is nothing to go on from.")
 
 

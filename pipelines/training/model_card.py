@@ -34,9 +34,7 @@ def write_model_card(
     return path
 
 
-def _lines(
-    run: Run, environment: Environment | None, pictures: Sequence[Path]
-) -> Iterator[str]:
+def _lines(run: Run, environment: Environment | None, pictures: Sequence[Path]) -> Iterator[str]:
     head, backbone = run.settings.head, run.settings.backbone
     vocabulary, groups = _classes(run)
     yield from front_matter()

@@ -1,5 +1,6 @@
 """All that comes before the first step of a training, and what is refused there."""
 
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -127,4 +128,6 @@ def _provenance(settings: TrainSettings, inputs: TrainInputs) -> Provenance:
     ]
     if inputs.backbone is not None:
         parents += [parent("backbone", path) for path in inputs.backbone.files]
-    return provenance_of(*parents, images=[str(source) for source in inputs.images.sources])
+    images = [str(source) for source in inputs.images.sources]
+    groups = None if inputs.groups is None else hashlib.sha256(inputs.groups.tobytes()).hexdigest()
+    return provenance_of(*parents, images=images, image_groups=groups)

@@ -74,6 +74,15 @@ def refuse_other_inputs(saved: Saved, provenance: Provenance) -> None:
         )
 
 
+    before = saved.checkpoint.provenance
+    if "image_groups" in before and before["image_groups"] != provenance.get("image_groups"):
+        raise MismatchError(
+            "images have other shapes, and so other steps, than the run was trained with until here",
+            where=saved.pair.checkpoint,
+            mend="Bring back the images, or name another folder with --output for a new run.",
+        )
+
+
 def refuse_disagreement(
     team: Team, settings: TrainSettings, saved: Saved | None, provenance: Provenance
 ) -> None:
@@ -86,6 +95,7 @@ def refuse_disagreement(
         "settings": _binding(settings, 0, with_length=True),
         "checkpoint to go on from": None if saved is None else saved.state.checkpoint_sha256,
         "files": parents,
+        "shapes of images": provenance.get("image_groups"),
     }
     theirs = team.gather_objects(mine)
     for rank, of_rank in enumerate(theirs):

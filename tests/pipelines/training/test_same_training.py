@@ -100,3 +100,16 @@ def test_files_with_other_contents_are_refused(saved: Saved) -> None:
         refuse_other_inputs(saved, {"parents": changed})
     with pytest.raises(MismatchError, match="another file for hierarchy"):
         refuse_other_inputs(saved, {"parents": [*parents, {"role": "hierarchy", "sha256": "0"}]})
+
+
+def test_images_of_other_shapes_are_refused(saved: Saved) -> None:
+    """They make other steps; runs of earlier versions do not tell."""
+    before = dict(saved.checkpoint.provenance)
+    told = len(str(before["image_groups"]))
+    refuse_other_inputs(saved, before)
+
+    assert told == 64
+    with pytest.raises(MismatchError, match="images have other shapes"):
+        refuse_other_inputs(saved, before | {"image_groups": "0"})
+    del saved.checkpoint.provenance["image_groups"]
+    refuse_other_inputs(saved, before)
