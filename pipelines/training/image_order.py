@@ -17,7 +17,7 @@ from pipelines.data.image_order import (
 )
 from pipelines.data.images import ImageStore
 from pipelines.data.samplers import aspect_ratio_groups
-from pipelines.data.sequential_order import PERIODS, SEGMENT_BYTES, SequentialOrder
+from pipelines.data.sequential_order import PERIODS, SequentialOrder
 from pipelines.errors import ConfigError
 
 _MEASURED_AT_MOST = 20_000  # images whose headers are read when nothing else tells their sizes
@@ -37,8 +37,7 @@ def image_order(
         return uniform_order(len(dataset))
     if data.sampler == "sequential":
         layout = images.layout([dataset.image_id(row) for row in range(len(dataset))])
-        segment = int(SEGMENT_BYTES // max(layout.length.mean(), 1))
-        return SequentialOrder(layout.order, max(segment, 1), data.shuffle_buffer)
+        return SequentialOrder.of(layout.order, layout.length, data.shuffle_buffer)
     image, label = dataset.box_columns
     if data.sampler == "repeat-factor":
         return repeat_factor_order(image, label, data.repeat_threshold)

@@ -73,11 +73,10 @@ def refuse_other_inputs(saved: Saved, provenance: Provenance) -> None:
             mend="Bring back the file, or name another folder with --output for a new run.",
         )
 
-
     before = saved.checkpoint.provenance
     if "image_groups" in before and before["image_groups"] != provenance.get("image_groups"):
         raise MismatchError(
-            "images have other shapes, and so other steps, than the run was trained with until here",
+            "other shapes of images, and so other steps, than in the run until here",
             where=saved.pair.checkpoint,
             mend="Bring back the images, or name another folder with --output for a new run.",
         )

@@ -129,7 +129,7 @@ def test_sizes_at_which_nothing_can_be_normalised_are_refused(
     ended = wtn("benchmark", "train", *size)
 
     assert ended.returncode == 2
-    assert "is not in the range" in ended.stderr
+    assert "greater than or equal to" in ended.stderr
 
 
 def test_sizes_follow_the_device() -> None:

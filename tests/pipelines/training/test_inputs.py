@@ -207,13 +207,13 @@ def test_a_bad_header_is_a_group_of_its_own(
     for number, file in enumerate(sorted(world.images.iterdir())):
         size = (64, 32) if number < 4 else (32, 64)
         Image.open(file).resize(size).save(tmp_path / file.name)
-    (tmp_path / "img1.png").write_text("no image")
+    next(tmp_path.glob("img1.*")).write_text("no image")
 
     inputs = load_inputs(settings_of(settings_tree, images=str(tmp_path)))
 
     assert inputs.groups is not None
     assert inputs.groups.tolist() == [0, 2, 0, 0, 1, 1]
-    (tmp_path / "img2.png").unlink()
+    next(tmp_path.glob("img2.*")).unlink()
     with pytest.raises(DatasetError, match="img2"):
         image_groups(inputs.dataset, inputs.images, inputs.split)
 
