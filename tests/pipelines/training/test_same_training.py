@@ -93,13 +93,14 @@ def test_files_with_other_contents_are_refused(saved: Saved) -> None:
     """Also one that was not there; the role is named. Their places do not count."""
     before = saved.checkpoint.provenance
     parents = [{**parent, "path": "moved"} for parent in before["parents"]]
-    refuse_other_inputs(saved, {"parents": parents})
+    refuse_other_inputs(saved, before | {"parents": parents})
     changed = [p | {"sha256": "0"} if p["role"] == "boxes" else p for p in parents]
 
     with pytest.raises(MismatchError, match="another file for boxes than"):
-        refuse_other_inputs(saved, {"parents": changed})
+        refuse_other_inputs(saved, before | {"parents": changed})
+    more = [*parents, {"role": "hierarchy", "sha256": "0"}]
     with pytest.raises(MismatchError, match="another file for hierarchy"):
-        refuse_other_inputs(saved, {"parents": [*parents, {"role": "hierarchy", "sha256": "0"}]})
+        refuse_other_inputs(saved, before | {"parents": more})
 
 
 def test_images_of_other_shapes_are_refused(saved: Saved) -> None:
