@@ -17,7 +17,7 @@ Backbone = Annotated[
 ]
 Size = Annotated[
     int | None,
-    typer.Option(min=64, help="Shortest side, in pixels." + _SIZE.format(800, 320)),
+    typer.Option(min=128, help="Shortest side, in pixels." + _SIZE.format(800, 320)),
 ]
 Images = Annotated[int, typer.Option(min=1, help="Images of a batch.")]
 Classes = Annotated[
@@ -27,7 +27,7 @@ Classes = Annotated[
 Width = Annotated[
     int | None,
     typer.Option(
-        min=32, help="Of classifier rows and RoI features, both." + _SIZE.format(2048, 512)
+        min=64, help="Of classifier rows and RoI features, both." + _SIZE.format(2048, 512)
     ),
 ]
 Drawn = Annotated[

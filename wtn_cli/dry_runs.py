@@ -46,17 +46,22 @@ def _show(plan: "TrainingPlan") -> None:
             f"{plan.passes:,.1f} passes over the data",
             "time": _duration(plan.hours),
             "disk": _disk(plan.disk),
+            "no hard links": f"{_gigabytes(plan.disk.checkpoint_bytes)} more, on such a disk",
             "evaluation": _evaluation(plan.evaluation),
         },
     )
-    if plan.disk.needed_bytes > plan.disk.free_bytes:
+    for why in speed.bad_images:
+        console.note(f"A bad image, skipped: {why}.")
+    if plan.disk.free_bytes is not None and plan.disk.needed_bytes > plan.disk.free_bytes:
         console.note("The disk has no room for the checkpoints; lower checkpoints.keep_last.")
 
 
 def _disk(disk: "DiskUse") -> str:
     pair = _gigabytes(disk.checkpoint_bytes + disk.state_bytes)
-    needed, free = _gigabytes(disk.needed_bytes), _gigabytes(disk.free_bytes)
-    return f"{needed} for checkpoints, {pair} each time; {free} are free"
+    free = "what is free is not known"
+    if disk.free_bytes is not None:
+        free = f"{_gigabytes(disk.free_bytes)} are free"
+    return f"{_gigabytes(disk.needed_bytes)} for checkpoints, {pair} each time; {free}"
 
 
 def _evaluation(evaluation: "PlannedEvaluation | None") -> str:

@@ -26,7 +26,7 @@ from pipelines.environment.hardware import available_cpus
 
 APPETITES = (10.0, 50.0, 100.0)  # images/s, where nobody says what the GPU takes
 _BATCH_SIZE = 8  # of the paper
-_BATCHES = 16  # that each worker reads while it is timed; as many again before, to fill queues
+_BATCHES = 16  # that each worker reads while it is timed; as many again before it
 _DRAWN = 24
 _MOST_IMAGES = 2000  # of a store: the first ones
 _MOST_WORKERS = 16

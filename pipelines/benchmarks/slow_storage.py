@@ -7,16 +7,17 @@ from itertools import islice
 from pathlib import Path
 
 from pipelines.benchmarks.boxed_images import dataset_of
+from pipelines.config import DataSettings
 from pipelines.data.image_bytes import Archive
 from pipelines.data.image_order import ImageOrder, uniform_order
 from pipelines.data.images import ImageStore
 from pipelines.data.loader import TrainingLoader
 from pipelines.data.samplers import TrainingSampler
-from pipelines.data.sequential_order import SEGMENT_BYTES, SequentialOrder
+from pipelines.data.sequential_order import SequentialOrder
 from pipelines.errors import ConfigError
 
 _BATCH_SIZE = 8  # of the paper
-_BUFFER = 4096  # the default of data.shuffle_buffer
+_BUFFER: int = DataSettings.model_fields["shuffle_buffer"].default
 _TIMED = 256  # steps, after as many images as the buffer holds
 
 
@@ -72,10 +73,9 @@ def compare_samplers(store: ImageStore, latency: float) -> tuple[StorageCost, ..
             where=store.places,
             mend="Pack the images: tar -cf images.tar FOLDER",
         )
-    segment = max(int(SEGMENT_BYTES // layout.length.mean()), 1)
     orders: dict[str, ImageOrder | SequentialOrder] = {
         "uniform": uniform_order(len(dataset)),
-        "sequential": SequentialOrder(layout.order, segment, _BUFFER),
+        "sequential": SequentialOrder.of(layout.order, layout.length, _BUFFER),
     }
     return tuple(_cost(sampler, store, order, latency) for sampler, order in orders.items())
 

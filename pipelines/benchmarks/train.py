@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from pipelines.benchmarks.fresh_process import measure
-from pipelines.benchmarks.train_ablation import DEFAULT, contestants
+from pipelines.benchmarks.train_ablation import DEFAULT, contestants, reasons_to_skip
 from pipelines.benchmarks.train_reference import ReferenceTurn, reason_to_skip
 from pipelines.benchmarks.train_result import (
     ALIKE,
@@ -81,6 +81,8 @@ def benchmark_train(
     setup = setup_for(resolve_device(device), precision, threads, drawn, given)
     reason = reason_to_skip(setup, reference)
     variants = contestants(setup) if ablation else {}
+    skipped = reasons_to_skip(setup, variants)
+    variants = {name: one for name, one in variants.items() if name not in skipped}
     groups = 2 if variants else 1
     progress = _Progress(on_progress, groups * (1 + runs) + len(METHODS) + len(variants))
     methods = {method: Contestant(method) for method in METHODS}
@@ -91,7 +93,7 @@ def benchmark_train(
     in_turns = _in_turns(setup, methods, others, runs, progress)
     peaks = _peaks(setup, methods, progress)
     differences = _ablation(setup, variants, runs, progress) if variants else None
-    skipped = {} if reason is None else {REFERENCE: reason}
+    skipped |= {} if reason is None else {REFERENCE: reason}
     result = summarize(setup, in_turns, peaks, differences, skipped)
     progress.next("")
     return result

@@ -6,8 +6,10 @@ import torch
 
 from pipelines.benchmarks.train_runs import Contestant
 from pipelines.benchmarks.train_setup import TrainSetup
+from pipelines.errors import ConfigError
+from pipelines.training.acceleration import refuse_without_compiler
 
-DEFAULT = "default"
+DEFAULT, COMPILED = "default", "with compile"
 _METHOD = "ae-wtn"
 
 
@@ -21,7 +23,7 @@ def contestants(setup: TrainSetup) -> Mapping[str, Contestant]:
         "without fused optimizers": Contestant(_METHOD, {"fused": False}),
         "without uint8 images": Contestant(_METHOD, float_images=True),
         "with channels_last": Contestant(_METHOD, {"channels_last": True}),
-        "with compile": Contestant(_METHOD, {"compile": True}),
+        COMPILED: Contestant(_METHOD, {"compile": True}),
         "with bfloat16": Contestant(_METHOD, {"precision": "bfloat16"}),
     }
     if torch.device(setup.device).type == "cuda":
@@ -32,3 +34,14 @@ def contestants(setup: TrainSetup) -> Mapping[str, Contestant]:
     if setup.images > 1:
         found["with a pass for each image"] = Contestant(_METHOD, {"accumulation": setup.images})
     return found
+
+
+def reasons_to_skip(setup: TrainSetup, variants: Mapping[str, Contestant]) -> dict[str, str]:
+    """Return why a variant cannot run here, found out before anything is measured."""
+    if COMPILED not in variants:
+        return {}
+    try:
+        refuse_without_compiler(torch.device(setup.device))
+    except ConfigError as error:
+        return {COMPILED: error.what}
+    return {}

@@ -29,7 +29,7 @@ def missed_limits(
 
     They are made for the paper's size in float32 on a GPU, and judged nowhere else.
     """
-    if not _is_promised(setup):
+    if not is_promised(setup):
         return ()
     if any(
         time_ratio[method] <= LIMIT_TIME and memory_ratio[method] <= LIMIT_MEMORY
@@ -47,11 +47,12 @@ def missed_limits(
 
 def missed_reference(setup: TrainSetup, ratio: float | None) -> tuple[str, ...]:
     """Say what was measured if our defaults are slower than torchvision's loop."""
-    if ratio is None or ratio >= LEAST_AGAINST_REFERENCE or not _is_promised(setup):
+    if ratio is None or ratio >= LEAST_AGAINST_REFERENCE or not is_promised(setup):
         return ()
     return (f"training was {ratio:.3f} times as fast as torchvision's engine.py, not 1",)
 
 
-def _is_promised(setup: TrainSetup) -> bool:
+def is_promised(setup: TrainSetup) -> bool:
+    """Tell whether the promises are made for what was measured."""
     on_gpu = torch.device(setup.device).type == "cuda"
     return on_gpu and setup.is_paper_size and setup.precision == "float32"

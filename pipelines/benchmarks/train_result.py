@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.benchmarks.train_limits import (
+    JUDGED,
     LIMIT_MEMORY,
     LIMIT_TIME,
+    is_promised,
     missed_limits,
     missed_reference,
     paper_ratios,
@@ -85,7 +87,9 @@ class TrainBenchmark:
         ablation: Ways to train faster, where asked for.
         reference: Where it was measured.
         skipped: Why something was not.
-        within_limit: Whether no promise is broken.
+        judged: The methods of which one must stay under both limits; none where the promises are
+            not made for what was measured.
+        within_limit: Whether no promise is broken; None where none was judged.
         missed: What is not kept.
     """
 
@@ -100,7 +104,8 @@ class TrainBenchmark:
     ablation: Mapping[str, Difference] | None
     reference: AgainstReference | None
     skipped: Mapping[str, str]
-    within_limit: bool
+    judged: tuple[str, ...]
+    within_limit: bool | None
     missed: tuple[str, ...]
 
 
@@ -138,7 +143,8 @@ def summarize(
         ablation=ablation,
         reference=reference,
         skipped=skipped,
-        within_limit=not missed,
+        judged=JUDGED if is_promised(setup) else (),
+        within_limit=not missed if is_promised(setup) else None,
         missed=missed,
     )
 

@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 from pipelines.data.batches import Example, SkippedImage
 from pipelines.data.detection import DetectionDataset
 from pipelines.data.image_order import Groups
-from pipelines.data.samplers import Sample
+from pipelines.data.samplers import UNKNOWN_SHAPE, Sample
 from pipelines.data.tables import IntArray
 from pipelines.errors import BadImageError, DatasetError
 
@@ -58,8 +58,15 @@ class SkippingDataset(Dataset[Example]):
 
 
 def _next_of_group(length: int, groups: Groups | None) -> IntArray:
-    """Return which image follows each ``[I]``; the last of a group has the next group's first."""
+    """Return which image follows each ``[I]``; the last of a group has the next group's first.
+
+    One of unknown shape has the next by id, whichever it is: where most shapes are known, those
+    that are not are bad, and all of them in a row.
+    """
     cycle = np.arange(length) if groups is None else np.argsort(groups, kind="stable")
     following = np.empty_like(cycle)
     following[cycle] = np.roll(cycle, -1)
+    if groups is not None:
+        unknown = np.flatnonzero(groups == UNKNOWN_SHAPE)
+        following[unknown] = (unknown + 1) % length
     return following

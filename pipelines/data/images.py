@@ -18,7 +18,7 @@ from pipelines.data.image_spans import read_members
 from pipelines.data.image_table import ImageTable, why_left_out
 from pipelines.data.string_table import position_in, positions_in
 from pipelines.data.tables import IntArray
-from pipelines.errors import DatasetError
+from pipelines.errors import BadImageError, DatasetError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -168,7 +168,11 @@ class ImageStore:
         return Layout(np.lexsort((table.start[rows], table.source[rows])), table.length[rows])
 
     def sizes(
-        self, image_ids: Sequence[str], on_progress: Progress = lambda done, total: None
+        self,
+        image_ids: Sequence[str],
+        on_progress: Progress = lambda done, total: None,
+        *,
+        allow_bad: bool = False,
     ) -> NDArray[np.int32]:
         """Return ``[n, 2]``, height and width of each image as its header gives them.
 
@@ -178,15 +182,17 @@ class ImageStore:
         Args:
             image_ids: Which, in any order.
             on_progress: Called with the number of images done and in all.
+            allow_bad: Give 0 for a bad image.
 
         Raises:
             DatasetError: If an image is missing, or its header cannot be read.
         """
+        size_of = self._size_or_none if allow_bad else self._size
         rows, order = self._rows(image_ids), self.layout(image_ids).order
         tasks = [order[i : i + _IMAGES_A_TASK] for i in range(0, len(order), _IMAGES_A_TASK)]
         sizes, done = np.empty((len(rows), 2), np.int32), 0
         with ThreadPoolExecutor(_THREADS) as pool:
-            measured = pool.map(lambda task: [self._size(int(row)) for row in rows[task]], tasks)
+            measured = pool.map(lambda task: [size_of(int(row)) for row in rows[task]], tasks)
             for task, found in zip(tasks, measured, strict=True):
                 sizes[task] = found
                 done += len(task)
@@ -196,12 +202,18 @@ class ImageStore:
     def _size(self, row: int) -> tuple[int, int]:
         size = stored_size(self._read(row, _HEADER_BYTES)) or stored_size(self._read(row))
         if size is None:
-            raise DatasetError(
+            raise BadImageError(
                 "the image's header cannot be read",
                 where=self._table.where(row),
                 mend="Replace or remove the file.",
             )
         return size
+
+    def _size_or_none(self, row: int) -> tuple[int, int]:
+        try:
+            return self._size(row)
+        except BadImageError:
+            return 0, 0
 
     def _rows(self, image_ids: Sequence[str]) -> IntArray:
         rows = self.positions(image_ids)

@@ -16,6 +16,8 @@ from pipelines.data.sequential_order import SequentialOrder, SequentialPass
 from pipelines.data.tables import BoolArray, IntArray
 from pipelines.errors import ConfigError
 
+UNKNOWN_SHAPE = 2  # the group of such images
+
 
 class Sample(NamedTuple):
     """One look at an image.
@@ -171,4 +173,4 @@ def aspect_ratio_groups(sizes: NDArray[np.int32]) -> Groups:
     """
     height, width = sizes[:, 0], sizes[:, 1]
     unknown = (height <= 0) | (width <= 0)
-    return np.where(unknown, 2, height >= width).astype(np.uint8)
+    return np.where(unknown, UNKNOWN_SHAPE, height >= width).astype(np.uint8)

@@ -21,7 +21,7 @@ from pipelines.data.image_order import Groups, positions_in_runs, run_starts
 from pipelines.data.tables import FloatArray, IntArray
 
 PERIODS = (1, 2, 3, 4, 6, 8, 12, 24)  # the last, for all but small datasets, has many divisors
-SEGMENT_BYTES = 1 << 26  # a disk, and an object store, delivers this much in one go at full speed
+_SEGMENT_BYTES = 1 << 26  # a disk, and an object store, delivers this much in one go at full speed
 _LEAST_IN_LANE = 16  # images; a smaller dataset has fewer lanes
 _LEAST_SEGMENTS = 2  # of a lane, so that small datasets are shuffled too
 
@@ -39,6 +39,17 @@ class SequentialOrder:
     images: IntArray
     segment: int
     buffer: int
+
+    @classmethod
+    def of(cls, images: IntArray, lengths: IntArray, buffer: int) -> "SequentialOrder":
+        """Return the order of stored images.
+
+        Args:
+            images: As above.
+            lengths: ``[I]``, bytes of each.
+            buffer: As above.
+        """
+        return cls(images, max(int(_SEGMENT_BYTES // max(lengths.mean(), 1)), 1), buffer)
 
     def period(self, batch_size: int) -> int:
         """Return P for steps of B images."""

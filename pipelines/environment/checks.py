@@ -20,9 +20,10 @@ SHARED_MEMORY = Path("/dev/shm")
 
 _TORCH = ("torch", "torchvision")
 _IMAGE_FORMATS = ("JPEG", "PNG", "WEBP")  # those that ``data.images`` takes
-_SHARED_AT_LEAST = (
-    500e6  # 2 workers with 2 batches each, of 8 images of 800 x 1333, float32: 410 MB
-)
+_SHARED_AT_LEAST = 2 * 4 * 8 * 3 * 768 * 1024
+"""Bytes of what waits there by default: 2 workers (``data.workers``) with 4 batches each
+(``pipelines.data.loader.AHEAD``) of 8 images, uint8, as they are stored (Open Images: 768 x 1024).
+"""
 _FILES_AT_LEAST = 1024  # Linux's default; workers hand over each tensor as an open file
 _DISK_AT_LEAST = 5e9  # a few checkpoints of a ResNet-50 with its optimizers' state
 

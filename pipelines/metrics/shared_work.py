@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from pipelines.distributed import Team
-from pipelines.errors import WTNError
+from pipelines.errors import RunError, WTNError
 
 _T = TypeVar("_T")
 
@@ -38,10 +38,19 @@ class Exchange:
         """Tell the others, at their next call of :meth:`gather`, what went wrong in the block."""
         try:
             yield
-        except WTNError as error:
+        except (WTNError, OSError) as error:
             if not self._told:
-                self._team.gather_objects(error)
+                self._team.gather_objects(_told_of(error))
             raise
+
+
+def _told_of(error: WTNError | OSError) -> WTNError:
+    """Return what the others hear: an OSError is about a disk that they need not have."""
+    if isinstance(error, WTNError):
+        return error
+    return RunError(
+        f"another process cannot read or write ({error.strerror or error})", where=error.filename
+    )
 
 
 def rounds(

@@ -28,7 +28,7 @@ def accelerate(model: GeneralizedRCNN, settings: EngineSettings, device: torch.d
     if settings.channels_last:
         _to_channels_last(model)
     if settings.compile:
-        _refuse_without_compiler(device)
+        refuse_without_compiler(device)
         _compile(model)
 
 
@@ -53,8 +53,12 @@ def _compile(model: GeneralizedRCNN) -> None:
         module.compile(dynamic=True)  # in place, unlike torch.compile, which renames parameters
 
 
-def _refuse_without_compiler(device: torch.device) -> None:
-    """Compile next to nothing, so that what is missing is told before the training begins."""
+def refuse_without_compiler(device: torch.device) -> None:
+    """Compile next to nothing, so that what is missing is told before the training begins.
+
+    Raises:
+        ConfigError: If something is.
+    """
     try:
         torch.compile(_next_to_nothing)(torch.zeros(2, device=device))
     except (RuntimeError, OSError) as error:

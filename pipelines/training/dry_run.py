@@ -4,7 +4,6 @@ Nothing is written.
 """
 
 import math
-import shutil
 import statistics
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,9 +16,10 @@ from torch import Tensor, nn
 
 from pipelines.artifacts import ClassifierWeights
 from pipelines.config import TrainSettings
-from pipelines.data.batches import Batch
+from pipelines.data.batches import Batch, SkippedImage
 from pipelines.devices import peak_memory_bytes
 from pipelines.distributed import Team
+from pipelines.environment.checks import free_bytes
 from pipelines.errors import RunError
 from pipelines.models.wtn import WeightTransfer
 from pipelines.training.plan import DiskUse, Parameters, Speed
@@ -36,11 +36,13 @@ class _Taken(NamedTuple):
         seconds: It took, data loading included.
         waited: Of these, for data.
         loss: The sum of all losses.
+        skipped: Images that do not decode.
     """
 
     seconds: float
     waited: float
     loss: float
+    skipped: tuple[SkippedImage, ...]
 
 
 def try_steps(
@@ -67,6 +69,8 @@ def try_steps(
     """
     steps = list(islice(_steps(trainee, batches, settings, device, team, taken), _STEPS))
     warm = steps[1:] or steps
+    own = [image for step in steps for image in step.skipped]
+    skipped = (image for part in team.gather_objects(own) for image in part)
     median = statistics.median(step.seconds for step in warm)
     return Speed(
         steps=len(steps),
@@ -75,6 +79,7 @@ def try_steps(
         data_wait=sum(step.waited for step in warm) / sum(step.seconds for step in warm),
         memory_bytes=peak_memory_bytes(device),
         loss=steps[0].loss,
+        bad_images=tuple(dict.fromkeys(image.why for image in skipped)),
     )
 
 
@@ -104,12 +109,11 @@ def disk_use(
     kept = settings.checkpoints
     pairs = kept.keep_last + 1  # one more while it is written
     best = checkpoint if kept.keep_best is not None else 0
-    place = next(place for place in (output, *output.absolute().parents) if place.exists())
     return DiskUse(
         checkpoint_bytes=checkpoint,
         state_bytes=state,
         needed_bytes=pairs * (checkpoint + state) + best,
-        free_bytes=shutil.disk_usage(place).free,
+        free_bytes=free_bytes(output),
     )
 
 
@@ -133,7 +137,7 @@ def _steps(
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         now = time.perf_counter()
-        yield _Taken(now - asked, waited, outcome.losses["loss"])
+        yield _Taken(now - asked, waited, outcome.losses["loss"], tuple(batch.skipped))
         if team.any(number >= _FEW_STEPS and now - began > _SECONDS):
             return
         asked = time.perf_counter()

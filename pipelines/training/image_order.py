@@ -4,7 +4,6 @@ Shapes: I images with boxes.
 """
 
 import math
-from contextlib import suppress
 
 from pipelines.config import DataSettings, TrainSettings
 from pipelines.data.annotations import Annotations
@@ -18,8 +17,8 @@ from pipelines.data.image_order import (
 )
 from pipelines.data.images import ImageStore
 from pipelines.data.samplers import aspect_ratio_groups
-from pipelines.data.sequential_order import PERIODS, SEGMENT_BYTES, SequentialOrder
-from pipelines.errors import ConfigError, DatasetError
+from pipelines.data.sequential_order import PERIODS, SequentialOrder
+from pipelines.errors import ConfigError
 
 _MEASURED_AT_MOST = 20_000  # images whose headers are read when nothing else tells their sizes
 
@@ -38,8 +37,7 @@ def image_order(
         return uniform_order(len(dataset))
     if data.sampler == "sequential":
         layout = images.layout([dataset.image_id(row) for row in range(len(dataset))])
-        segment = int(SEGMENT_BYTES // max(layout.length.mean(), 1))
-        return SequentialOrder(layout.order, max(segment, 1), data.shuffle_buffer)
+        return SequentialOrder.of(layout.order, layout.length, data.shuffle_buffer)
     image, label = dataset.box_columns
     if data.sampler == "repeat-factor":
         return repeat_factor_order(image, label, data.repeat_threshold)
@@ -53,13 +51,15 @@ def image_groups(dataset: DetectionDataset, images: ImageStore, split: Annotatio
         dataset: The I images.
         images: Where they are stored; read if the split knows no sizes.
         split: What the dataset was made from.
+
+    Raises:
+        DatasetError: If a folder or an archive cannot be read.
     """
     rows = dataset.image
     sizes = split.sizes[rows]
     if not sizes.any() and len(rows) <= _MEASURED_AT_MOST:
         ids = [split.boxes.image_ids[row] for row in rows.tolist()]
-        with suppress(DatasetError):  # of a bad image: it is reported when it is decoded
-            sizes = images.sizes(ids)
+        sizes = images.sizes(ids, allow_bad=True)  # a bad one is told when it is decoded
     return aspect_ratio_groups(sizes)
 
 

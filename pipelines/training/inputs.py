@@ -14,6 +14,7 @@ from pipelines.data.annotation_files import load_annotations
 from pipelines.data.annotations import Annotations
 from pipelines.data.bad_images import SkippingDataset
 from pipelines.data.detection import DetectionDataset
+from pipelines.data.image_order import Groups
 from pipelines.data.images import ImageStore, open_images
 from pipelines.data.index import is_index, open_index
 from pipelines.data.loader import TrainingLoader
@@ -38,6 +39,7 @@ class TrainInputs(NamedTuple):
         partition: Which of them the classifier knows.
         dataset: Images with their boxes.
         backbone: Initial weights, or None.
+        groups: Of each image of the dataset, by its shape; None if a step takes any.
     """
 
     classifier: ClassifierWeights
@@ -48,10 +50,16 @@ class TrainInputs(NamedTuple):
     partition: ClassPartition
     dataset: DetectionDataset
     backbone: ClassifierSource | None
+    groups: Groups | None
 
 
 def load_inputs(settings: TrainSettings) -> TrainInputs:
     """Read what the settings name.
+
+    Images are grouped by the sizes in the index. Where it has none, as where the boxes are a CSV,
+    the headers of the images are read if there are at most 20,000 of them. The images of a larger
+    dataset without sizes are not grouped: prepare an index of it, which knows them. Images of
+    unknown size are one more group.
 
     Raises:
         ConfigError: If nothing says where the images are.
@@ -67,6 +75,7 @@ def load_inputs(settings: TrainSettings) -> TrainInputs:
     _refuse_mismatch(settings, classifier, detection, partition)
     images = _training_images(data)
     weights = settings.backbone.weights
+    dataset = DetectionDataset(images, split.boxes, detection)
     return TrainInputs(
         classifier=classifier,
         split=split,
@@ -74,8 +83,9 @@ def load_inputs(settings: TrainSettings) -> TrainInputs:
         detection=detection,
         hierarchy=_hierarchy(data, split, detection),
         partition=partition,
-        dataset=DetectionDataset(images, split.boxes, detection),
+        dataset=dataset,
         backbone=read_source(weights) if weights else None,
+        groups=image_groups(dataset, images, split) if data.group_by_aspect_ratio else None,
     )
 
 
@@ -89,11 +99,6 @@ def training_loader(
 ) -> TrainingLoader:
     """Return this process's share of the batches, but for those of the first ``start`` steps.
 
-    Images are grouped by the sizes in the index. Where it has none, as where the boxes are a CSV,
-    the headers of the images are read if there are at most 20,000 of them. The images of a larger
-    dataset without sizes are not grouped: prepare an index of it, which knows them. Images of
-    unknown size are one more group.
-
     Args:
         inputs: What was read.
         settings: Of the training.
@@ -102,11 +107,6 @@ def training_loader(
         pin_memory: Whether a GPU takes the batches.
     """
     data = settings.data
-    groups = (
-        image_groups(inputs.dataset, inputs.images, inputs.split)
-        if data.group_by_aspect_ratio
-        else None
-    )
     order = image_order(inputs.dataset, inputs.images, data)
     sampler = TrainingSampler(
         order,
@@ -117,10 +117,10 @@ def training_loader(
         start=start,
         rank=team.rank,
         ranks=team.size,
-        groups=groups,
+        groups=inputs.groups,
     )
     read = inputs.dataset.reading_ahead(images_waiting(order, settings, team.size))
-    dataset = SkippingDataset(read, groups) if data.bad_images == "skip" else read
+    dataset = SkippingDataset(read, inputs.groups) if data.bad_images == "skip" else read
     return TrainingLoader(dataset, sampler, data.workers, pin_memory=pin_memory)
 
 

@@ -29,6 +29,7 @@ class Speed:
         data_wait: Share of the time, from 0 to 1, that these steps waited for data.
         memory_bytes: The most that was in use, of the GPU or else resident in this process.
         loss: Of the first step.
+        bad_images: Why an image of these steps was skipped, once for each.
     """
 
     steps: int
@@ -37,6 +38,7 @@ class Speed:
     data_wait: float
     memory_bytes: int
     loss: float
+    bad_images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,14 +48,15 @@ class DiskUse:
     Args:
         checkpoint_bytes: Of a detector.
         state_bytes: Of what beside it lets a run go on.
-        needed_bytes: For all that are kept, and for one that is being written.
-        free_bytes: Where the run folder is, or will be.
+        needed_bytes: For all that are kept, and for one that is being written. Storage without
+            hard links needs room for one more detector: the newest has two names.
+        free_bytes: Where the run folder is, or will be; None if nobody knows.
     """
 
     checkpoint_bytes: int
     state_bytes: int
     needed_bytes: int
-    free_bytes: int
+    free_bytes: int | None
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """All that comes before the first step of a training, and what is refused there."""
 
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -138,7 +139,8 @@ def _provenance(settings: TrainSettings, inputs: TrainInputs) -> Provenance:
     if inputs.backbone is not None:
         parents += [parent("backbone", path) for path in inputs.backbone.files]
     sources = [str(source) for source in inputs.images.sources]
-    return provenance_of(*parents, images=sources, **_layout(settings, inputs))
+    groups = None if inputs.groups is None else hashlib.sha256(inputs.groups.tobytes()).hexdigest()
+    return provenance_of(*parents, images=sources, image_groups=groups, **_layout(settings, inputs))
 
 
 def _layout(settings: TrainSettings, inputs: TrainInputs) -> dict[str, str]:

@@ -93,6 +93,14 @@ def refuse_other_inputs(saved: Saved, provenance: Provenance) -> None:
             "for a new run.",
         )
 
+    before = saved.checkpoint.provenance
+    if "image_groups" in before and before["image_groups"] != provenance.get("image_groups"):
+        raise MismatchError(
+            "other shapes of images, and so other steps, than in the run until here",
+            where=saved.pair.checkpoint,
+            mend="Bring back the images, or name another folder with --output for a new run.",
+        )
+
 
 def refuse_disagreement(
     team: Team, settings: TrainSettings, saved: Saved | None, provenance: Provenance
@@ -109,6 +117,7 @@ def refuse_disagreement(
     for role, digest in ((p["role"], p["sha256"]) for p in provenance.get("parents", ())):
         mine[f"file for {role}"] = (*mine.get(f"file for {role}", ()), digest)
     mine["order of images"] = provenance.get("image_order")
+    mine["set of image shapes"] = provenance.get("image_groups")
     mine["checkpoint to go on from"] = saved and saved.state.checkpoint_sha256
     leaders, *theirs = team.gather_objects(mine)
     for rank, of_rank in enumerate(theirs, 1):

@@ -55,6 +55,7 @@ def test_a_plan_is_a_screen(wtn: Wtn, settings_toml: Path, monkeypatch: pytest.M
         "to do           180,000 iterations of 8 images, 0.8 passes over the data",
         "time            2 days, 4 hours",
         "disk            2.70 GB for checkpoints, 0.80 GB each time; 1.00 GB are free",
+        "no hard links   0.30 GB more, on such a disk",
         "evaluation      18 times on 2,000 images, about 61 s each: seen_AP50, novel_AP50",
     ]
     assert ended.stderr == (

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pipelines.benchmarks import train as benchmark
-from pipelines.benchmarks import train_reference, train_runs, train_setup
+from pipelines.benchmarks import train_ablation, train_reference, train_runs, train_setup
 from pipelines.benchmarks.train_ablation import contestants
 from pipelines.benchmarks.train_limits import missed_limits, missed_reference, paper_ratios
 from pipelines.benchmarks.train_models import drawn_detector
@@ -103,7 +103,33 @@ def test_all_take_turns(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert found.ablation["default"].speed_ratio == 1.0
     assert found.ablation.keys() == variants.keys()
     assert (found.skipped, found.missed) == ({}, ())
+    assert (found.judged, found.within_limit) == ((), None)
     assert [step[0] for step in told] == list(range(told[-1][1] + 1))
+
+
+def test_without_a_compiler_the_variant_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found out before anything is measured, which would be thrown away."""
+
+    def none(device: torch.device) -> None:
+        raise ConfigError("torch.compile does not work here (no compiler)")
+
+    monkeypatch.setattr(train_ablation, "refuse_without_compiler", none)
+
+    assert train_ablation.reasons_to_skip(TINY, contestants(TINY)) == {
+        "with compile": "torch.compile does not work here (no compiler)"
+    }
+    assert train_ablation.reasons_to_skip(TINY, {}) == {}
+
+
+@pytest.mark.parametrize("size", [("--size", 64), ("--width", 32)])
+def test_sizes_at_which_nothing_can_be_normalised_are_refused(
+    wtn: Wtn, size: tuple[str, int]
+) -> None:
+    """As wrong usage, and not as a defect after the warm-up."""
+    ended = wtn("benchmark", "train", *size)
+
+    assert ended.returncode == 2
+    assert "greater than or equal to" in ended.stderr
 
 
 def test_sizes_follow_the_device() -> None:
@@ -254,4 +280,5 @@ def test_the_command_prints_the_figures_and_then_what_is_missed(
     assert printed["memory_ratio"] == dict.fromkeys(METHODS, 1.0)
     assert printed["skipped"].keys() == {"engine.py"}
     assert printed["within_limit"] is False
+    assert printed["judged"] == ["ae-wtn", "ae-wtn-drawn"]
     assert "ae-wtn-drawn took 1.050 times the time" in ended.stderr

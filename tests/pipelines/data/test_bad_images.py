@@ -42,7 +42,7 @@ def spoil(images: Path, *numbers: int) -> None:
 
 def test_the_next_good_image_stands_in(settings_tree: Tree, images: Path) -> None:
     """Each look at a bad image is one at the next good image, mirrored alike, and it is named."""
-    settings = skipping(settings_tree, images)
+    settings = skipping(settings_tree, images, group_by_aspect_ratio=False)
     whole = loaded(settings)
     spoil(images, 2, 3, 5)
 
@@ -58,6 +58,23 @@ def test_the_next_good_image_stands_in(settings_tree: Tree, images: Path) -> Non
     assert {bad.image_id for bad in skipped} == set(after)
     (why,) = {bad.why for bad in skipped if bad.image_id == "img5"}
     assert why.startswith(f"{images}/img5.png: the image does not decode")
+
+
+def test_images_without_a_header_have_stand_ins_of_their_own(
+    settings_tree: Tree, images: Path
+) -> None:
+    """The next by id, and not one for all, though they are a group by themselves."""
+    for number in (0, 1, 4):
+        (file,) = images.glob(f"img{number}.*")
+        file.write_text("no image")
+    settings = skipping(settings_tree, images)
+    inputs = load_inputs(settings)
+    loader = training_loader(inputs, settings)
+    after = {"img0": "img2", "img1": "img2", "img4": "img5"}
+
+    for samples, batch in zip(loader.batch_sampler, loader, strict=True):
+        wanted = [inputs.dataset.image_id(sample.row) for sample in samples]
+        assert batch.image_ids == [after.get(image_id, image_id) for image_id in wanted]
 
 
 def test_who_stands_in_depends_on_the_image_alone(settings_tree: Tree, images: Path) -> None:

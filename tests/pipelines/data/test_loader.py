@@ -92,7 +92,7 @@ def test_every_way_in_which_a_worker_is_lost_is_one_message(
 
 def test_a_defect_in_a_worker_is_no_lost_worker() -> None:
     """Its traceback says where it is."""
-    with pytest.raises(FileNotFoundError, match="in DataLoader worker process 0(.|\n)*own file"):
+    with pytest.raises(FileNotFoundError, match=r"in DataLoader worker process 0(.|\n)*own file"):
         next(iter(endless(Unlucky())))
 
 

@@ -40,6 +40,26 @@ def test_few_images_are_spread_over_all() -> None:
                                             ["i", "j"]]]  # fmt: skip
 
 
+def test_a_full_disk_of_one_ends_all(together: Together) -> None:
+    """It is its own to tell; the others do not wait for it, and know what happened."""
+
+    def work(team: Team) -> None:
+        exchange = Exchange(team)
+        with exchange.failing_together():
+            if team.is_leader:
+                raise OSError(28, "No space left on device", "found.csv")
+            exchange.gather(None)
+
+    own, *others = together(3, work)
+
+    assert isinstance(own, OSError)
+    for error in others:
+        assert isinstance(error, RunError)
+        assert error.place_and_cause == (
+            "found.csv: another process cannot read or write (No space left on device)"
+        )
+
+
 @pytest.mark.parametrize("failing", [{0}, {2}, {0, 1}, {0, 1, 2}])
 def test_an_error_of_one_is_raised_in_all(together: Together, failing: set[int]) -> None:
     """Between two exchanges, whoever fails; nobody waits for a call that is not made."""

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from pipelines.config import TrainSettings, validate_settings
+from pipelines.data.batches import SkippedImage
 from pipelines.distributed import ALONE
 from pipelines.errors import RunError
 from pipelines.training import dry_run
@@ -32,13 +33,14 @@ class Clock:
         self.now, self.waits, self.steps = 100.0, waits, steps
         self.losses = losses or [1.0] * len(steps)
         self.rates: list[int] = []
+        self.skipped: list[SkippedImage] = []
         self.taken: list[int] = []
 
     def batches(self) -> Iterator[Any]:
         """Yield a batch after each wait."""
         for wait in self.waits:
             self.now += wait
-            yield SimpleNamespace(pixels=[], targets=[])
+            yield SimpleNamespace(pixels=[], targets=[], skipped=self.skipped)
 
     def step(self, iteration: int, images: object, targets: object) -> StepOutcome:
         """Take a step of the next duration and loss."""
@@ -106,6 +108,16 @@ def test_a_single_step_is_its_own_measure(settings: TrainSettings) -> None:
     clock = Clock(waits=[0], steps=[0])
 
     assert try_steps(clock.trainee, clock.batches(), settings, CPU, ALONE).steps == 1
+
+
+def test_bad_images_are_named_once(settings: TrainSettings) -> None:
+    """However often they were met."""
+    clock = Clock(waits=[0] * 2, steps=[0] * 2)
+    clock.skipped = [SkippedImage("a", "a.png: broken"), SkippedImage("b", "b.png: broken")]
+
+    speed = try_steps(clock.trainee, clock.batches(), settings, CPU, ALONE)
+
+    assert speed.bad_images == ("a.png: broken", "b.png: broken")
 
 
 def test_a_loss_that_is_not_finite_ends_it_as_it_would_end_the_training(

@@ -17,7 +17,8 @@ from pipelines.data.image_order import class_balanced_order, repeat_factor_order
 from pipelines.data.images import open_images
 from pipelines.data.index import write_index
 from pipelines.data.samplers import Sample, TrainingSampler
-from pipelines.errors import ConfigError, MismatchError
+from pipelines.errors import ConfigError, DatasetError, MismatchError
+from pipelines.training.image_order import image_groups
 from pipelines.training.inputs import load_inputs, training_loader
 from pipelines.vocabulary import Vocabulary
 
@@ -184,27 +185,37 @@ def test_shapes_are_read_from_the_images(
     assert any(len({sample.row < 4 for sample in batch}) == 2 for batch in mixed)
 
 
-@pytest.mark.parametrize("why", ["too many", "a bad image"])
 def test_images_of_unknown_shape_are_not_grouped(
-    settings_tree: Tree,
-    world: SimpleNamespace,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    why: str,
+    settings_tree: Tree, world: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither many headers nor a bad one hold a training up before it begins."""
+    """Too many headers do not hold a training up before it begins."""
     for number, file in enumerate(sorted(world.images.iterdir())):
         size = (64, 32) if number < 4 else (32, 64)
         Image.open(file).resize(size).save(tmp_path / file.name)
-    if why == "too many":
-        monkeypatch.setattr("pipelines.training.image_order._MEASURED_AT_MOST", 5)
-    else:
-        (tmp_path / file.name).write_text("no image")
+    monkeypatch.setattr("pipelines.training.image_order._MEASURED_AT_MOST", 5)
     tree = settings_tree | {"schedule": settings_tree["schedule"] | {"iterations": 30}}
 
     grouped = batches(settings_of(tree, images=str(tmp_path)))
 
     assert grouped == batches(settings_of(tree, images=str(tmp_path), group_by_aspect_ratio=False))
+
+
+def test_a_bad_header_is_a_group_of_its_own(
+    settings_tree: Tree, world: SimpleNamespace, tmp_path: Path
+) -> None:
+    """The other images are grouped as they would be; an archive that is gone is told."""
+    for number, file in enumerate(sorted(world.images.iterdir())):
+        size = (64, 32) if number < 4 else (32, 64)
+        Image.open(file).resize(size).save(tmp_path / file.name)
+    next(tmp_path.glob("img1.*")).write_text("no image")
+
+    inputs = load_inputs(settings_of(settings_tree, images=str(tmp_path)))
+
+    assert inputs.groups is not None
+    assert inputs.groups.tolist() == [0, 2, 0, 0, 1, 1]
+    next(tmp_path.glob("img2.*")).unlink()
+    with pytest.raises(DatasetError, match="img2"):
+        image_groups(inputs.dataset, inputs.images, inputs.split)
 
 
 def test_shapes_come_from_the_index(

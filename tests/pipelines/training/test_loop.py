@@ -16,7 +16,7 @@ from pipelines.artifacts import ClassifierWeights, DetectorCheckpoint
 from pipelines.config import OptimizerSettings, TrainSettings, validate_settings
 from pipelines.data.batches import Batch, Example, Target
 from pipelines.errors import DatasetError, Interrupted, RunError
-from pipelines.training.checkpoints import newest_whole, pairs_in
+from pipelines.training.checkpoints import Pair, newest_whole, pairs_in
 from pipelines.training.loop import Ending, Evaluate, TrainingLoop
 from pipelines.training.optimizers import Optimizers
 from pipelines.training.origin import Origin
@@ -67,12 +67,12 @@ class Run:
         step = TrainingStep(self.model, optimizers, self.settings, CPU)
         self.trainee = Trainee(self.model, optimizers, step)  # type: ignore[arg-type]
         weights = ClassifierWeights(torch.ones(1, 2), None, Vocabulary(("x",), ("x",)), "f")
-        origin = Origin(weights, Vocabulary(("/m/1", "/m/2"), ("one", "two")), {})
+        self.origin = Origin(weights, Vocabulary(("/m/1", "/m/2"), ("one", "two")), {})
         saved, _ = newest_whole(folder / "checkpoints")
         if saved is not None:
             self.progress = self.trainee.restore(saved)
         source = saved.pair if saved is not None else None
-        self.folder = RunFolder(folder, self.settings, origin, RunLock(folder), source)
+        self.folder = RunFolder(folder, self.settings, self.origin, RunLock(folder), source)
 
     def take(self, bad: tuple[int, ...] = (), evaluate: Evaluate | None = None) -> Ending:
         """Take the steps; those in ``bad`` meet an image that makes a loss NaN."""
@@ -387,3 +387,21 @@ def test_a_second_signal_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
             signal.raise_signal(signal.SIGINT)
 
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_run_that_is_replaced_takes_its_own_with_it(tmp_path: Path) -> None:
+    """Pictures, card and what was kept of failed steps, but not of the one that is replayed."""
+    names = ("losses.png", "learning-rates.png", "evaluation.png", "model-card.md", "mine.png")
+    for name in names:
+        (tmp_path / name).write_text("old")
+    for name in ("nonfinite-00000003", "nonfinite-00000009"):
+        (tmp_path / name).mkdir()
+    run = Run(tmp_path)
+    source = Pair(tmp_path / "nonfinite-00000009", 8)
+    folder = RunFolder(tmp_path, run.settings, run.origin, RunLock(tmp_path), source)
+
+    folder.begin(None)
+
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "mine.png", "nonfinite-00000009", "settings.toml", "metrics.jsonl", "timings.jsonl",
+    }  # fmt: skip

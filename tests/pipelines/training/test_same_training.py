@@ -95,13 +95,14 @@ def test_files_with_other_contents_are_refused(saved: Saved) -> None:
     """Also one that was not there; the role is named. Their places do not count."""
     before = saved.checkpoint.provenance
     parents = [{**parent, "path": "moved"} for parent in before["parents"]]
-    refuse_other_inputs(saved, {"parents": parents})
+    refuse_other_inputs(saved, before | {"parents": parents})
     changed = [p | {"sha256": "0"} if p["role"] == "boxes" else p for p in parents]
 
     with pytest.raises(MismatchError, match="another file for boxes than"):
-        refuse_other_inputs(saved, {"parents": changed})
+        refuse_other_inputs(saved, before | {"parents": changed})
+    more = [*parents, {"role": "hierarchy", "sha256": "0"}]
     with pytest.raises(MismatchError, match="another file for hierarchy"):
-        refuse_other_inputs(saved, {"parents": [*parents, {"role": "hierarchy", "sha256": "0"}]})
+        refuse_other_inputs(saved, before | {"parents": more})
 
 
 def test_a_sequential_sampler_needs_images_that_lie_as_they_did(saved: Saved) -> None:
@@ -174,3 +175,16 @@ def test_processes_find_the_same_files_in_other_places(disagree: Callable[..., N
 
     with pytest.raises(MismatchError, match="process 1 has another file for boxes than process 0"):
         disagree({}, files=("a", "b"))
+
+
+def test_images_of_other_shapes_are_refused(saved: Saved) -> None:
+    """They make other steps; runs of earlier versions do not tell."""
+    before = dict(saved.checkpoint.provenance)
+    told = len(str(before["image_groups"]))
+    refuse_other_inputs(saved, before)
+
+    assert told == 64
+    with pytest.raises(MismatchError, match="other shapes of images"):
+        refuse_other_inputs(saved, before | {"image_groups": "0"})
+    del saved.checkpoint.provenance["image_groups"]
+    refuse_other_inputs(saved, before)
