@@ -73,7 +73,8 @@ def test_the_process_that_failed_is_the_one_that_is_heard(
     (images / "img3.png").write_bytes(b"broken")
 
     ended = torchrun("--standalone", "-m", "wtn_cli", *options, "--images", images, "--seed", 4,
-                     "--set", "data.group_by_aspect_ratio=false", "-o", tmp_path / "run")  # fmt: skip
+                     "--set", "data.group_by_aspect_ratio=false",
+                     "-o", tmp_path / "run")  # fmt: skip
 
     message = "img3.png: the image does not decode"
     assert ended.returncode == 1
