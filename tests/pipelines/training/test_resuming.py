@@ -63,8 +63,9 @@ def test_a_path_names_a_run_or_a_state(name: str, run: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("make", "error", "told"),
     [
-        (lambda run: run / "nothing", ArtifactError, "no whole training state to go on from"),
-        (lambda run: run / "checkpoint.safetensors", ArtifactError, "no whole training state"),
+        (lambda run: run / "nothing", ArtifactError, "no such folder or state"),
+        (lambda run: run.parent, ArtifactError, "no whole training state to go on from"),
+        (lambda run: run / "checkpoint.safetensors", ArtifactError, "no training state, which"),
         (lambda run: _copy(run, "nonfinite-00000004", 3), ConfigError, "not one that a run goes"),
     ],
 )
@@ -74,6 +75,26 @@ def test_what_a_run_cannot_go_on_from_is_refused(
     """No state, and one kept for replay without a folder for it."""
     with pytest.raises(error, match=told):
         find_start(str(make(run)), None)
+
+
+def test_a_detector_names_the_state_that_it_belongs_to(run: Path) -> None:
+    """The newest checkpoint is one of a pair, by another name."""
+    with pytest.raises(ArtifactError) as error:
+        find_start(str(run / "checkpoint.safetensors"), None)
+
+    state = run / "checkpoints" / "iteration-00000003.state.safetensors"
+    assert error.value.mend == f"Its state is {state}: --resume that."
+
+
+def test_a_run_that_failed_before_its_first_checkpoint_names_what_it_kept(run: Path) -> None:
+    """The state from before the step whose loss was not finite."""
+    _copy(run, "nonfinite-00000004", 3)
+    shutil.rmtree(run / "checkpoints")
+
+    with pytest.raises(ArtifactError, match="no whole training state") as error:
+        find_start(str(run), None)
+
+    assert f"there is {run / 'nonfinite-00000004'}. Name a run folder" in str(error.value.mend)
 
 
 def test_a_state_that_the_run_has_passed_is_refused(run: Path) -> None:
