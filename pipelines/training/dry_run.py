@@ -3,10 +3,9 @@
 Nothing is written.
 """
 
-import math
 import statistics
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +21,9 @@ from pipelines.distributed import Team
 from pipelines.environment.checks import free_bytes
 from pipelines.errors import RunError
 from pipelines.models.wtn import WeightTransfer
+from pipelines.training.nonfinite import not_finite
 from pipelines.training.plan import DiskUse, Parameters, Speed
+from pipelines.training.step import StepOutcome
 from pipelines.training.trainee import Trainee
 
 _STEPS = 8  # at most; the first one warms up
@@ -133,7 +134,7 @@ def _steps(
         outcome = trainee.step(taken + number, batch.pixels, batch.targets)
         bad += not outcome.finite
         if bad > settings.limits.skip_nonfinite:
-            raise _not_finite(taken + number, outcome.losses)
+            raise _not_finite(taken + number, outcome)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         now = time.perf_counter()
@@ -143,10 +144,9 @@ def _steps(
         asked = time.perf_counter()
 
 
-def _not_finite(iteration: int, losses: Mapping[str, float]) -> RunError:
-    bad = [name for name, value in losses.items() if not math.isfinite(value)]
+def _not_finite(iteration: int, outcome: StepOutcome) -> RunError:
     return RunError(
-        f"{' and '.join(bad) or 'a gradient'} is not finite at iteration {iteration}",
+        f"{not_finite(outcome.culprits)} at iteration {iteration}",
         mend="Lower optimizer.learning_rate, or warm up longer (schedule.warmup_iterations).",
     )
 

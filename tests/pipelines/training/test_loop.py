@@ -128,7 +128,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(tmp_path: Path) -> None
     """Loss, iteration and images are named, and what is kept is the state before the step."""
     run = Run(tmp_path, schedule={"checkpoint_every": 1})
 
-    with pytest.raises(RunError, match=r"loss_b and loss is not finite at iteration 3") as error:
+    with pytest.raises(RunError, match=r"loss_b and loss are not finite at iteration 3") as error:
         run.take(bad=(3,))
 
     kept = tmp_path / "nonfinite-00000003"
