@@ -7,22 +7,19 @@ import statistics
 import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from pipelines.artifacts import ClassifierWeights
 from pipelines.config import TrainSettings
 from pipelines.data.batches import Batch, SkippedImage
 from pipelines.devices import peak_memory_bytes
 from pipelines.distributed import Team
-from pipelines.environment.checks import free_bytes
 from pipelines.errors import RunError
 from pipelines.models.wtn import WeightTransfer
 from pipelines.training.nonfinite import not_finite
-from pipelines.training.plan import DiskUse, Parameters, Speed
+from pipelines.training.plan import Parameters, Speed
 from pipelines.training.step import StepOutcome
 from pipelines.training.trainee import Trainee
 
@@ -94,30 +91,6 @@ def count_parameters(model: nn.Module) -> Parameters:
     )
 
 
-def disk_use(
-    trainee: Trainee, classifier: ClassifierWeights, settings: TrainSettings, output: Path
-) -> DiskUse:
-    """Reckon what the checkpoints of a run need.
-
-    Args:
-        trainee: After a step, when the optimizers have gathered all that they will.
-        classifier: Its rows are in every checkpoint.
-        settings: How many are kept.
-        output: The run folder.
-    """
-    checkpoint = _bytes(trainee.model.state_dict().values()) + _bytes([classifier.weight])
-    state = _bytes(trainee.optimizers.state().values())
-    kept = settings.checkpoints
-    pairs = kept.keep_last + 1  # one more while it is written
-    best = checkpoint if kept.keep_best is not None else 0
-    return DiskUse(
-        checkpoint_bytes=checkpoint,
-        state_bytes=state,
-        needed_bytes=pairs * (checkpoint + state) + best,
-        free_bytes=free_bytes(output),
-    )
-
-
 def _steps(
     trainee: Trainee,
     batches: Iterable[Batch],
@@ -153,7 +126,3 @@ def _not_finite(iteration: int, outcome: StepOutcome) -> RunError:
 
 def _numbers(parameters: Iterable[nn.Parameter]) -> int:
     return sum(parameter.numel() for parameter in parameters)
-
-
-def _bytes(tensors: Iterable[Tensor]) -> int:
-    return sum(tensor.nbytes for tensor in tensors)
