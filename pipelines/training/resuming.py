@@ -7,7 +7,7 @@ from pipelines.config import TrainSettings
 from pipelines.errors import ArtifactError, ConfigError
 from pipelines.training.checkpoints import Pair, Saved, newest_whole, pair_of, pairs_in, read_whole
 from pipelines.training.run_folder import CHECKPOINT, CHECKPOINTS, SETTINGS, is_of, name_newest
-from pipelines.training.same_training import refuse_other_settings
+from pipelines.training.same_training import refuse_other_files, refuse_other_settings
 from pipelines.training.stored_checkpoints import read_checkpoint_header
 
 AUTO = "auto"
@@ -63,11 +63,15 @@ def is_finished(saved: Saved, settings: TrainSettings) -> bool:
 
     Raises:
         ConfigError: As :func:`refuse_other_settings`.
+        MismatchError: As :func:`refuse_other_files`, if it is finished.
     """
     refuse_other_settings(saved, settings)
     evaluates = settings.evaluation.every is not None
     is_open = evaluates and saved.state.progress.evaluation_is_open
-    return saved.iteration >= settings.schedule.iterations and not is_open
+    finished = saved.iteration >= settings.schedule.iterations and not is_open
+    if finished:
+        refuse_other_files(saved, settings)
+    return finished
 
 
 def finished_checkpoint(folder: Path, saved: Saved) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipelines.config import validate_settings
-from pipelines.errors import ArtifactError, ConfigError
+from pipelines.errors import ArtifactError, ConfigError, MismatchError
 from pipelines.training.checkpoints import Pair, Saved, newest_whole
 from pipelines.training.resuming import find_start, is_finished, refuse_later
 
@@ -138,6 +138,23 @@ def test_a_run_is_finished_unless_it_is_made_longer(saved: Saved, settings_tree:
     assert is_finished(saved, validate_settings(settings_tree))
     settings_tree["schedule"]["iterations"] = 4
     assert not is_finished(saved, validate_settings(settings_tree))
+
+
+def test_a_finished_run_was_not_trained_on_other_boxes(
+    saved: Saved, settings_tree: Tree, tmp_path: Path
+) -> None:
+    """They would seem to be; a copy of the same is no other, and what is gone is not compared."""
+    boxes = Path(settings_tree["data"]["boxes"])
+    settings_tree["data"]["boxes"] = str(Path(shutil.copy(boxes, tmp_path / "other.csv")))
+    assert is_finished(saved, validate_settings(settings_tree))
+
+    with (tmp_path / "other.csv").open("a") as file:
+        file.write("\n")
+    with pytest.raises(MismatchError, match="another file for boxes"):
+        is_finished(saved, validate_settings(settings_tree))
+
+    (tmp_path / "other.csv").unlink()
+    assert is_finished(saved, validate_settings(settings_tree))
 
 
 def test_a_run_is_not_finished_before_its_last_evaluation(
