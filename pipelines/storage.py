@@ -281,7 +281,7 @@ def opened(path: Path, framework: Literal["pt", "numpy"] = "pt") -> Iterator[Any
             yield file
     except SafetensorError as error:
         raise ArtifactError(
-            f"not a complete safetensors file ({error})",
+            "not a complete safetensors file",
             where=path,
             mend="The file is truncated or of another kind; copy or make it again.",
         ) from error

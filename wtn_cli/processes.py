@@ -71,8 +71,9 @@ def lost_connection(error: Exception) -> RunError | None:
     if not is_lost_connection(error):
         return None
     return RunError(
-        f"another process has ended ({str(error).splitlines()[0]})",
-        mend="Its own message tells why. wtn train goes on with --resume auto.",
+        "another process has ended",
+        mend="Its own message tells why, or torchrun which signal killed it. "
+        "wtn train goes on with --resume auto; --debug shows what this process met.",
     )
 
 

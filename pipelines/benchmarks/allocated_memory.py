@@ -27,8 +27,14 @@ def peak_allocated_bytes(run: Callable[[], object], device: torch.device) -> int
         torch.cuda.reset_peak_memory_stats(device)
         run()
         return torch.cuda.max_memory_allocated(device)
-    with _quiet(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as traced:
+    traced = profile(activities=[ProfilerActivity.CPU], profile_memory=True)
+    with _quiet():
+        traced.start()
+    try:
         run()
+    finally:
+        with _quiet():
+            traced.stop()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "trace.json"
         traced.export_chrome_trace(str(file))
@@ -38,7 +44,7 @@ def peak_allocated_bytes(run: Callable[[], object], device: torch.device) -> int
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Drop what is written to stderr, where the tracer tells that it begins and has no GPU."""
+    """Drop what is written to stderr where the tracer tells that it begins and has no GPU."""
     stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:

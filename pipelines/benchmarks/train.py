@@ -26,7 +26,7 @@ from pipelines.benchmarks.train_runs import (
     peak_bytes,
     rounds,
 )
-from pipelines.benchmarks.train_setup import METHODS, PLAIN, TrainSetup, setup_for
+from pipelines.benchmarks.train_setup import DRAWN, PLAIN, TrainSetup, setup_for
 from pipelines.config import BackboneName, Precision
 from pipelines.devices import resolve_device
 
@@ -84,8 +84,8 @@ def benchmark_train(
     skipped = reasons_to_skip(setup, variants)
     variants = {name: one for name, one in variants.items() if name not in skipped}
     groups = 2 if variants else 1
-    progress = _Progress(on_progress, groups * (1 + runs) + len(METHODS) + len(variants))
-    methods = {method: Contestant(method) for method in METHODS}
+    methods = {method: Contestant(method) for method in setup.methods}
+    progress = _Progress(on_progress, groups * (1 + runs) + len(methods) + len(variants))
     others: dict[str, Callable[[], Turn]] = {}
     if reference is not None and reason is None:
         others[REFERENCE] = partial(ReferenceTurn, setup, reference)
@@ -94,9 +94,14 @@ def benchmark_train(
     peaks = _peaks(setup, methods, progress)
     differences = _ablation(setup, variants, runs, progress) if variants else None
     skipped |= {} if reason is None else {REFERENCE: reason}
+    skipped |= {} if DRAWN in methods else {DRAWN: _all_drawn(setup)}
     result = summarize(setup, in_turns, peaks, differences, skipped)
     progress.next("")
     return result
+
+
+def _all_drawn(setup: TrainSetup) -> str:
+    return f"{setup.drawn} drawn classes are all of the {setup.classes}, as in ae-wtn"
 
 
 class _Progress:

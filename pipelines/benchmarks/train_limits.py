@@ -10,7 +10,7 @@ from pipelines.study.paper import TABLE4
 LIMIT_TIME = 1.03  # times Faster R-CNN's, of AE-WTN
 LIMIT_MEMORY = 1.02  # likewise
 LEAST_AGAINST_REFERENCE = 1.0  # images per second over those of torchvision's loop
-JUDGED = ("ae-wtn", DRAWN)  # one of them must keep both limits
+JUDGED = ("ae-wtn", DRAWN)  # one of them must keep both limits, where they are measured
 
 
 def paper_ratios() -> dict[str, dict[str, float]]:
@@ -29,17 +29,16 @@ def missed_limits(
 
     They are made for the paper's size in float32 on a GPU, and judged nowhere else.
     """
-    if not is_promised(setup):
-        return ()
-    if any(
+    judged = judged_methods(setup)
+    if not judged or any(
         time_ratio[method] <= LIMIT_TIME and memory_ratio[method] <= LIMIT_MEMORY
-        for method in JUDGED
+        for method in judged
     ):
         return ()
     measured = " and ".join(
         f"{method} took {time_ratio[method]:.3f} times the time and {memory_ratio[method]:.3f} "
         "times the memory"
-        for method in JUDGED
+        for method in judged
     )
     limits = f"the limits are {LIMIT_TIME:g} and {LIMIT_MEMORY:g}"
     return (f"{measured} of Faster R-CNN, {limits}",)
@@ -50,6 +49,13 @@ def missed_reference(setup: TrainSetup, ratio: float | None) -> tuple[str, ...]:
     if ratio is None or ratio >= LEAST_AGAINST_REFERENCE or not is_promised(setup):
         return ()
     return (f"training was {ratio:.3f} times as fast as torchvision's engine.py, not 1",)
+
+
+def judged_methods(setup: TrainSetup) -> tuple[str, ...]:
+    """Return those of which one must keep both limits; none where nothing is promised."""
+    if not is_promised(setup):
+        return ()
+    return tuple(method for method in JUDGED if method in setup.methods)
 
 
 def is_promised(setup: TrainSetup) -> bool:

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.benchmarks.train_limits import (
-    JUDGED,
     LIMIT_MEMORY,
     LIMIT_TIME,
     is_promised,
+    judged_methods,
     missed_limits,
     missed_reference,
     paper_ratios,
 )
-from pipelines.benchmarks.train_setup import METHODS, PLAIN, TrainSetup
+from pipelines.benchmarks.train_setup import PLAIN, TrainSetup
 from pipelines.study.machine import describe_machine
 
 Rounds = Sequence[Mapping[str, float]]  # seconds of a step by contestant, round by round
@@ -125,8 +125,8 @@ def summarize(
         ablation: What was measured of it.
         skipped: Why something was not.
     """
-    time_ratio = {method: median_ratio(rounds, method, PLAIN) for method in METHODS}
-    memory_ratio = {method: peaks[method] / peaks[PLAIN] for method in METHODS}
+    time_ratio = {method: median_ratio(rounds, method, PLAIN) for method in setup.methods}
+    memory_ratio = {method: peaks[method] / peaks[PLAIN] for method in setup.methods}
     reference = _against_reference(setup, rounds) if REFERENCE in rounds[0] else None
     missed = missed_limits(setup, time_ratio, memory_ratio) + missed_reference(
         setup, reference.speed_ratio[PLAIN] if reference else None
@@ -135,7 +135,7 @@ def summarize(
         setup=setup,
         machine=describe_machine(setup.device) | {"threads": setup.threads},
         runs=len(rounds),
-        methods={m: _cost(setup, [one[m] for one in rounds], peaks[m]) for m in METHODS},
+        methods={m: _cost(setup, [one[m] for one in rounds], peaks[m]) for m in setup.methods},
         time_ratio=time_ratio,
         memory_ratio=memory_ratio,
         paper=paper_ratios(),
@@ -143,7 +143,7 @@ def summarize(
         ablation=ablation,
         reference=reference,
         skipped=skipped,
-        judged=JUDGED if is_promised(setup) else (),
+        judged=judged_methods(setup),
         within_limit=not missed if is_promised(setup) else None,
         missed=missed,
     )

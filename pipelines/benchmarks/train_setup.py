@@ -80,6 +80,11 @@ class TrainSetup:
         return max(1, self.detected * SEEN // DETECTED)
 
     @property
+    def methods(self) -> tuple[str, ...]:
+        """Those of ``METHODS`` that differ: drawing all classes is drawing none."""
+        return METHODS if self.drawn < self.classes else METHODS[: METHODS.index(DRAWN)]
+
+    @property
     def is_paper_size(self) -> bool:
         """Whether the detector and the batch are those of the paper's Table 4."""
         return all(getattr(self, name) == value for name, value in PAPER_SIZE.items())

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+import tomli_w
+from pydantic import ValidationError
 
+from pipelines.config.problems import as_config_error, value_at
 from pipelines.config.training import TrainSettings
-from pipelines.errors import ConfigError, DatasetError, did_you_mean
+from pipelines.errors import ConfigError, DatasetError
 
 _REQUIRED = ("classifier", "data.boxes")
-_NOT_GIVEN = "required, and not given"
+_NOT_GIVEN, _UNSET = "required, and not given", "unset, as it may be"
 
 
 def load_settings(
@@ -48,7 +50,7 @@ def show_settings(
 ) -> str:
     """Return all settings as the text of a settings file; the arguments are of load_settings.
 
-    What is required but not given is a comment in its place, and what is None is left out.
+    What is required but not given, or None, is a comment in its place.
 
     Raises:
         WTNError: As :func:`load_settings`, but not for a missing setting.
@@ -56,12 +58,29 @@ def show_settings(
     tree, from_file = _merge(file, assignments, flags)
     for key in _REQUIRED:
         *groups, name = key.split(".")
-        group = _value_at(tree, groups)
+        group = value_at(tree, groups)
         if group is None or (isinstance(group, Mapping) and name not in group):
             _assign(tree, key, _NOT_GIVEN)
-    text = _validate_given(tree, from_file, file, scaled=scaled).as_toml().rstrip("\n")
+    settings = _validate_given(tree, from_file, file, scaled=scaled).model_dump(mode="json")
+    text = tomli_w.dumps(_with_unset(settings)).rstrip("\n")
     lines = text.split("\n")  # and nowhere else: a value may hold other ends of lines
-    return "\n".join(f"# {line}" if line.endswith(f'"{_NOT_GIVEN}"') else line for line in lines)
+    return "\n".join(map(_as_comment, lines))
+
+
+def _with_unset(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings with a word for None, which TOML has not."""
+    groups = {
+        name: _with_unset(group) for name, group in tree.items() if isinstance(group, Mapping)
+    }
+    unset = {name: _UNSET for name, value in tree.items() if value is None}
+    return {**tree, **groups, **unset}
+
+
+def _as_comment(line: str) -> str:
+    """Return a line of TOML, as a comment if its setting has no value."""
+    if line.endswith(f' = "{_UNSET}"'):
+        return f"# {line.partition(' = ')[0]} = unset"
+    return f"# {line}" if line.endswith(f' = "{_NOT_GIVEN}"') else line
 
 
 def _merge(
@@ -74,7 +93,7 @@ def _merge(
     tree = _read_file(file) if file else {}
     for key in forget:
         *groups, name = key.split(".")
-        if isinstance(group := _value_at(tree, groups), dict):
+        if isinstance(group := value_at(tree, groups), dict):
             group.pop(name, None)
     from_file = copy.deepcopy(tree)
     for assignment in assignments:
@@ -108,7 +127,7 @@ def validate_settings(
     try:
         return TrainSettings.model_validate(tree)
     except ValidationError as error:
-        raise _as_config_error(error, file, from_file or {}) from error
+        raise as_config_error(error, file, from_file or {}) from error
 
 
 def _validate_given(
@@ -124,7 +143,7 @@ def _validate_given(
     if idle and zsd.margin != type(zsd).model_fields["margin"].default:
         raise ConfigError(
             "head.zsd.margin changes nothing where head.zsd.mode is sigmoid",
-            where=file if _value_at(from_file, ("head", "zsd", "margin")) == zsd.margin else None,
+            where=file if value_at(from_file, ("head", "zsd", "margin")) == zsd.margin else None,
             mend="Leave it out, or set head.zsd.mode to margin.",
         )
     return settings.scaled_to_batch() if scaled else settings
@@ -154,49 +173,3 @@ def _assign(tree: dict[str, Any], key: str, value: object) -> None:
         if not isinstance(tree, dict):
             raise ConfigError(f"{key}: {group!r} is a setting, not a group of settings")
     tree[last] = value
-
-
-def _as_config_error(
-    error: ValidationError, file: Path | None, from_file: Mapping[str, Any]
-) -> ConfigError:
-    """Report the first problem; an unknown key before a missing one, which it may explain.
-
-    The file is blamed only for what stands in it.
-    """
-    first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-    key = ".".join(str(part) for part in first["loc"])
-    where = file if _value_at(from_file, first["loc"]) == first["input"] else None
-    if first["type"] == "extra_forbidden":
-        *groups, last = first["loc"]
-        known = sorted(_group_at(groups).model_fields)
-        nearest = did_you_mean(str(last), known)
-        mend = " ".join(filter(None, [nearest, f"Valid keys here: {', '.join(known)}."]))
-        return ConfigError(f"unknown setting {key!r}", where=where, mend=mend)
-    if first["type"] == "missing":
-        return ConfigError(
-            f"the setting {key!r} is missing",
-            mend=f"Give it with a flag, in the settings file, or with --set {key}=...",
-        )
-    message = first["msg"].removeprefix("Value error, ")
-    given = (
-        f" (given: {first['input']!r})"
-        if not isinstance(first["input"], Mapping | BaseModel)
-        else ""
-    )
-    return ConfigError(f"bad value for {key or 'the settings'}: {message}{given}", where=where)
-
-
-def _value_at(tree: Mapping[str, Any], location: Sequence[int | str]) -> Any:  # noqa: ANN401
-    value: Any = tree
-    for part in location:
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
-
-
-def _group_at(location: Sequence[int | str]) -> type[BaseModel]:
-    group: type[BaseModel] = TrainSettings
-    for part in location:
-        annotation = group.model_fields[str(part)].annotation
-        assert isinstance(annotation, type)
-        group = annotation
-    return group

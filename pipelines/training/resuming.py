@@ -123,7 +123,9 @@ def _at(path: Path) -> tuple[Saved, tuple[str, ...]]:
 
 def _nothing_whole(path: Path, notes: list[str]) -> ArtifactError:
     return ArtifactError(
-        "; ".join(["no whole training state to go on from", *notes]),
+        "; ".join(
+            ["no whole training state to go on from", *(n.removeprefix(f"{path}/") for n in notes)]
+        ),
         where=path,
         mend=_kept_for_replay(path)
         + f"{_NAME_A_STATE}; or begin anew with --force and without --resume.",

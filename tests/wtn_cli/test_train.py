@@ -364,3 +364,29 @@ def test_under_torchrun_the_command_that_goes_on_is_torchruns(
     assert " ".join(processes.train_command()) == (
         "torchrun --nnodes 2 ... --nproc-per-node 4 -m wtn_cli train"
     )
+
+
+def test_a_lost_connection_is_told_without_its_place_in_pytorch(
+    wtn: Wtn, settings_toml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Torch's detail is for --debug; what is not of the connection is told as it is."""
+
+    def lost(*_: object, **__: object) -> None:
+        raise RuntimeError("[../gloo/transport/tcp/pair.cc:545] Read error [127.0.0.1]:3: reset")
+
+    for name in processes._SET_BY_TORCHRUN:
+        monkeypatch.setenv(name, "2" if name == "WORLD_SIZE" else "0")
+    monkeypatch.setattr(processes, "_UNTIL_ENDED", 0.0)
+    monkeypatch.setattr("pipelines.config.load_settings", lost)
+
+    ended, debugged = (
+        wtn(*options, "train", "--config", settings_toml) for options in ((), ("--debug",))
+    )
+
+    assert ended.returncode == 1
+    assert (
+        "Error: another process has ended\nIts own message tells why, or torchrun" in ended.stderr
+    )
+    assert "which signal killed it" in " ".join(ended.stderr.split())
+    assert "pair.cc" not in ended.stderr
+    assert "pair.cc:545" in debugged.stderr

@@ -12,7 +12,12 @@ import torch
 from pipelines.benchmarks import train as benchmark
 from pipelines.benchmarks import train_ablation, train_reference, train_runs, train_setup
 from pipelines.benchmarks.train_ablation import contestants
-from pipelines.benchmarks.train_limits import missed_limits, missed_reference, paper_ratios
+from pipelines.benchmarks.train_limits import (
+    judged_methods,
+    missed_limits,
+    missed_reference,
+    paper_ratios,
+)
 from pipelines.benchmarks.train_models import drawn_detector
 from pipelines.benchmarks.train_runs import Contestant, OurTurn
 from pipelines.benchmarks.train_setup import METHODS, TrainSetup, setup_for, train_settings
@@ -105,6 +110,26 @@ def test_all_take_turns(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert (found.skipped, found.missed) == ({}, ())
     assert (found.judged, found.within_limit) == ((), None)
     assert [step[0] for step in told] == list(range(told[-1][1] + 1))
+
+
+def test_drawing_all_classes_is_no_method_of_its_own(
+    wtn: Wtn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no fewer are drawn than there are, that is told and not measured."""
+    seconds = dict.fromkeys(METHODS[:-1], 1.0)
+    monkeypatch.setattr(benchmark, "_in_turns", lambda *_: [seconds])
+    monkeypatch.setattr(benchmark, "_peaks", lambda setup, ours, _: dict.fromkeys(ours, 10**9))
+
+    sizes = ("--classes", 200, "--width", 64, "--device", "cpu")
+    printed = json.loads(wtn("benchmark", "train", *sizes).stdout)
+
+    for figures in (printed["methods"], printed["time_ratio"], printed["memory_ratio"]):
+        assert list(figures) == ["faster-rcnn", "wtn", "wtn+", "ae-wtn"]
+    assert printed["skipped"]["ae-wtn-drawn"] == (
+        "256 drawn classes are all of the 200, as in ae-wtn"
+    )
+    assert replace(TINY, drawn=39).methods == METHODS
+    assert replace(TINY, drawn=40).methods == METHODS[:-1]
 
 
 def test_without_a_compiler_the_variant_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,6 +275,13 @@ def test_limits_are_judged_on_a_gpu_at_the_papers_size() -> None:
     assert missed_limits(paper, good, bad) == (
         "ae-wtn took 1.100 times the time and 1.100 times the memory and ae-wtn-drawn took 1.020 "
         "times the time and 1.040 times the memory of Faster R-CNN, the limits are 1.03 and 1.02",
+    )
+    few = replace(paper, drawn=5000)
+    assert judged_methods(few) == ("ae-wtn",)
+    assert missed_limits(few, {"ae-wtn": 1.01}, {"ae-wtn": 1.01}) == ()
+    assert missed_limits(few, {"ae-wtn": 1.1}, {"ae-wtn": 1.01}) == (
+        "ae-wtn took 1.100 times the time and 1.010 times the memory of Faster R-CNN, the limits "
+        "are 1.03 and 1.02",
     )
     assert missed_reference(paper, 1.0) == missed_reference(paper, None) == ()
     assert missed_reference(paper, 0.9) == (

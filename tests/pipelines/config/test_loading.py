@@ -75,6 +75,11 @@ def test_images_are_one_source_or_several(given: str, images: tuple[str, ...]) -
             r"unknown setting 'schedule.iteration'\nDid you mean 'iterations'",
         ),
         ("hed.method=wtn", r"unknown setting 'hed'\nDid you mean 'head'"),
+        (
+            "data.min_size=128",
+            r"'data.min_size'\nDid you mean 'detector.min_size'\? Valid keys here",
+        ),
+        ("images=a", r"Did you mean 'data.images' or 'evaluation.images'\?"),
         ("head.method=wtm", r"bad value for head.method: .*'ae-wtn-cosine' \(given: 'wtm'\)"),
         ("schedule.steps=[3, 1]", "steps must rise"),
         ("schedule.iterations=0", "greater than 0"),
@@ -141,6 +146,20 @@ def test_shown_settings_hold_any_character(tmp_path: Path) -> None:
     file.write_text(show_settings(None, ["data.boxes=b"], {"classifier": odd}))
 
     assert load_settings(file).classifier == Path(odd)
+
+
+def test_shown_settings_are_all_settings(tmp_path: Path) -> None:
+    """What is unset is a comment in its table; a name that says so is still a name."""
+    given = [*REQUIRED, "evaluation.every=5", "evaluation.boxes=e"]
+    text = show_settings(None, given, {"checkpoints.keep_best": "unset"})
+    file = tmp_path / "settings.toml"
+    file.write_text(text)
+
+    checkpoints, limits = (text.partition(f"[{name}]\n")[2] for name in ("checkpoints", "limits"))
+    assert checkpoints.startswith('keep_last = 2\nkeep_best = "unset"\n')
+    assert limits.startswith("# max_hours = unset\nskip_nonfinite = 0")
+    assert "\n# weights = unset\n" in text.partition("[backbone]")[2].partition("[detector]")[0]
+    assert load_settings(file).checkpoints.keep_best == "unset"
 
 
 def test_a_missing_setting_says_how_to_give_it() -> None:

@@ -97,6 +97,22 @@ def test_a_run_that_failed_before_its_first_checkpoint_names_what_it_kept(run: P
     assert f"there is {run / 'nonfinite-00000004'}. Name a run folder" in str(error.value.mend)
 
 
+@pytest.mark.parametrize("resume", ["auto", None])
+def test_damaged_states_are_named_in_few_words(resume: str | None, run: Path) -> None:
+    """Each by its place in the run and what is wrong, without what a library says of it."""
+    _copy(run, "checkpoints", 2).write_bytes(b"")
+    (run / "checkpoints" / "iteration-00000003.state.safetensors").write_bytes(b"not a header")
+
+    with pytest.raises(ArtifactError) as raised:
+        find_start(resume or str(run), run)
+
+    assert raised.value.place_and_cause == (
+        f"{run}: no whole training state to go on from; "
+        "checkpoints/iteration-00000003.state.safetensors: not a complete safetensors file; "
+        "checkpoints/iteration-00000002.state.safetensors: not a complete safetensors file"
+    )
+
+
 def test_a_state_that_the_run_has_passed_is_refused(run: Path) -> None:
     """What came after it would be lost; unless that is damaged."""
     state = _copy(run, "checkpoints", 2)
