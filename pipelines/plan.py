@@ -10,7 +10,8 @@ from pipelines.config import TrainSettings
 from pipelines.distributed import ALONE, Team, joined
 from pipelines.metrics.periodic_evaluation import PeriodicEvaluation
 from pipelines.training.checkpoints import Saved
-from pipelines.training.dry_run import count_parameters, disk_use, try_steps
+from pipelines.training.disk_use import disk_use
+from pipelines.training.dry_run import count_parameters, try_steps
 from pipelines.training.plan import PlannedEvaluation, TrainingPlan
 from pipelines.training.preparation import read_inputs, set_up
 from pipelines.training.same_training import refuse_disagreement

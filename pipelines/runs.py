@@ -31,6 +31,7 @@ class RunDetails:
         settings: By ``key.path``, those that are not the defaults.
         losses: Of the last window that has any.
         skipped: Steps left out, because a loss was not finite.
+        skipped_images: Looks at images that do not decode; others took their places.
         evaluations: All of them.
         seconds: Time of all steps that count.
         memory_bytes: The most that was in use; None in runs of earlier versions.
@@ -44,6 +45,7 @@ class RunDetails:
     settings: Mapping[str, Any]
     losses: Mapping[str, float]
     skipped: int
+    skipped_images: int
     evaluations: tuple[Evaluation, ...]
     seconds: float
     memory_bytes: int | None
@@ -102,12 +104,14 @@ def show_run(folder: Path, *, plots: bool = False) -> RunDetails:
     if plots:
         require_matplotlib()
     run = read_run(folder)
-    timings, checkpoints = run.history.timings, tuple(stored_checkpoints(folder))
+    records, timings = run.history.records, run.history.timings
+    checkpoints = tuple(stored_checkpoints(folder))
     return RunDetails(
         summary=summary(run, folder.name),
         settings={key: value for key, (value, _) in run.changed_settings.items()},
         losses=run.history.losses,
-        skipped=run.history.records[-1].skipped if run.history.records else 0,
+        skipped=records[-1].skipped if records else 0,
+        skipped_images=records[-1].skipped_images if records else 0,
         evaluations=run.history.evaluations,
         seconds=run.history.seconds,
         memory_bytes=max((timing.memory_bytes for timing in timings), default=None),

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = "1"
 
+_SIZE_BYTES = 8  # a safetensors file begins with the size of its header, little-endian
+
 
 def refuse_to_replace(output: Path, inputs: Iterable[Path | None]) -> None:
     """Raise ConfigError if an output is one of the inputs."""
@@ -121,7 +123,23 @@ def save_tensors(path: Path, tensors: "Mapping[str, Tensor]", metadata: Mapping[
         save_file(kept, path, dict(metadata))
     except SafetensorError as error:
         raise OSError(errno.EIO, str(error), str(path)) from error
+    _order_metadata(path)
     path.chmod(0o666 & ~_umask())
+
+
+def _order_metadata(path: Path) -> None:
+    """Sort the metadata of a safetensors file, so that equal contents are equal bytes.
+
+    The library writes them as a hash map gives them, in another order each time.
+    """
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(_SIZE_BYTES), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        if len(text) <= size:  # the same characters in another order, padded with spaces
+            file.seek(_SIZE_BYTES)
+            file.write(text.ljust(size))
 
 
 def header_metadata(

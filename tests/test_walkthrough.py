@@ -39,7 +39,9 @@ def test_every_stage_hands_a_file_to_the_next(
     groups = {name: as_json(trained)[name] for name in ("seen", "other", "novel")}
     assert groups == {"seen": 4, "other": 1, "novel": 3}
     assert {file.name for file in run.iterdir()} == {
-        "settings.toml", "metrics.jsonl", "checkpoint.safetensors",
+        ".lock", "settings.toml", "metrics.jsonl", "timings.jsonl", "checkpoints",
+        "checkpoint.safetensors", "environment.json", "losses.png", "learning-rates.png",
+        "model-card.md",
     }  # fmt: skip
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [record["iteration"] for record in records] == [1, 2, 3]

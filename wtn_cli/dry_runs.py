@@ -52,16 +52,28 @@ def _show(plan: "TrainingPlan") -> None:
     )
     for why in speed.bad_images:
         console.note(f"A bad image, skipped: {why}.")
-    if plan.disk.free_bytes is not None and plan.disk.needed_bytes > plan.disk.free_bytes:
-        console.note("The disk has no room for the checkpoints; lower checkpoints.keep_last.")
+    note_if_full(plan.disk)
+
+
+def note_if_full(disk: "DiskUse") -> None:
+    """Tell that the checkpoints will not fit on the disk."""
+    if not disk.fits:
+        console.note(
+            f"The disk has no room for the checkpoints: {_gigabytes(disk.needed_bytes)} are "
+            f"needed, {_free(disk)}. Make room, or lower checkpoints.keep_last."
+        )
 
 
 def _disk(disk: "DiskUse") -> str:
     pair = _gigabytes(disk.checkpoint_bytes + disk.state_bytes)
-    free = "what is free is not known"
-    if disk.free_bytes is not None:
-        free = f"{_gigabytes(disk.free_bytes)} are free"
-    return f"{_gigabytes(disk.needed_bytes)} for checkpoints, {pair} each time; {free}"
+    needed = f"{_gigabytes(disk.needed_bytes)} for checkpoints, {pair} each time"
+    return f"{needed}; {_free(disk)}"
+
+
+def _free(disk: "DiskUse") -> str:
+    if disk.free_bytes is None:
+        return "what is free is not known"
+    return f"{_gigabytes(disk.free_bytes)} are free"
 
 
 def _evaluation(evaluation: "PlannedEvaluation | None") -> str:

@@ -55,6 +55,7 @@ def show_details(details: "RunDetails") -> None:
         "memory": console.gigabytes(details.memory_bytes) if details.memory_bytes else "",
         "machine": _machine(details.environment),
         "steps left out": details.skipped or "",
+        "images that do not decode": details.skipped_images or "",
         **{name: f"{value:.4f}" for name, value in details.losses.items()},
     }
     console.show_facts(str(run.folder), {name: fact for name, fact in facts.items() if fact})

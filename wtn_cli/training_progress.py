@@ -6,9 +6,11 @@ from pipelines.config import TrainSettings
 from pipelines.data.batches import SkippedImage
 from pipelines.training.closing import FolderCompletion
 from pipelines.training.observer import Observer
+from pipelines.training.plan import DiskUse
 from pipelines.training.records import StepRecord, Timing
 from pipelines.training.tensorboard import TensorBoardObserver
 from wtn_cli import console
+from wtn_cli.dry_runs import note_if_full
 
 
 def observers(
@@ -37,6 +39,10 @@ class TrainingProgress(Observer):
 
     def __init__(self, bar: console.ProgressLine) -> None:
         self._bar = bar
+
+    def reckoned(self, disk: DiskUse) -> None:
+        """Tell, while there is time, that the checkpoints will not fit."""
+        note_if_full(disk)
 
     def skipped(self, image: SkippedImage) -> None:
         """Name an image that does not decode."""

@@ -3,26 +3,24 @@
 Nothing is written.
 """
 
-import math
 import statistics
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import islice
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from pipelines.artifacts import ClassifierWeights
 from pipelines.config import TrainSettings
 from pipelines.data.batches import Batch, SkippedImage
 from pipelines.devices import peak_memory_bytes
 from pipelines.distributed import Team
-from pipelines.environment.checks import free_bytes
 from pipelines.errors import RunError
 from pipelines.models.wtn import WeightTransfer
-from pipelines.training.plan import DiskUse, Parameters, Speed
+from pipelines.training.nonfinite import not_finite
+from pipelines.training.plan import Parameters, Speed
+from pipelines.training.step import StepOutcome
 from pipelines.training.trainee import Trainee
 
 _STEPS = 8  # at most; the first one warms up
@@ -93,30 +91,6 @@ def count_parameters(model: nn.Module) -> Parameters:
     )
 
 
-def disk_use(
-    trainee: Trainee, classifier: ClassifierWeights, settings: TrainSettings, output: Path
-) -> DiskUse:
-    """Reckon what the checkpoints of a run need.
-
-    Args:
-        trainee: After a step, when the optimizers have gathered all that they will.
-        classifier: Its rows are in every checkpoint.
-        settings: How many are kept.
-        output: The run folder.
-    """
-    checkpoint = _bytes(trainee.model.state_dict().values()) + _bytes([classifier.weight])
-    state = _bytes(trainee.optimizers.state().values())
-    kept = settings.checkpoints
-    pairs = kept.keep_last + 1  # one more while it is written
-    best = checkpoint if kept.keep_best is not None else 0
-    return DiskUse(
-        checkpoint_bytes=checkpoint,
-        state_bytes=state,
-        needed_bytes=pairs * (checkpoint + state) + best,
-        free_bytes=free_bytes(output),
-    )
-
-
 def _steps(
     trainee: Trainee,
     batches: Iterable[Batch],
@@ -133,7 +107,7 @@ def _steps(
         outcome = trainee.step(taken + number, batch.pixels, batch.targets)
         bad += not outcome.finite
         if bad > settings.limits.skip_nonfinite:
-            raise _not_finite(taken + number, outcome.losses)
+            raise _not_finite(taken + number, outcome)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         now = time.perf_counter()
@@ -143,17 +117,12 @@ def _steps(
         asked = time.perf_counter()
 
 
-def _not_finite(iteration: int, losses: Mapping[str, float]) -> RunError:
-    bad = [name for name, value in losses.items() if not math.isfinite(value)]
+def _not_finite(iteration: int, outcome: StepOutcome) -> RunError:
     return RunError(
-        f"{' and '.join(bad) or 'a gradient'} is not finite at iteration {iteration}",
+        f"{not_finite(outcome.culprits)} at iteration {iteration}",
         mend="Lower optimizer.learning_rate, or warm up longer (schedule.warmup_iterations).",
     )
 
 
 def _numbers(parameters: Iterable[nn.Parameter]) -> int:
     return sum(parameter.numel() for parameter in parameters)
-
-
-def _bytes(tensors: Iterable[Tensor]) -> int:
-    return sum(tensor.nbytes for tensor in tensors)

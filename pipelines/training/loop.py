@@ -16,6 +16,7 @@ from pipelines.errors import (
     Interrupted,
     LostWorkerError,
 )
+from pipelines.training.disk_use import disk_use
 from pipelines.training.nonfinite import nonfinite_error
 from pipelines.training.observer import Observer
 from pipelines.training.progress import Progress
@@ -160,10 +161,14 @@ class TrainingLoop:
         self._saved = False
 
     def _begin(self) -> None:
-        self._folder.begin(self._progress)
+        folder, trainee = self._folder, self._trainee
+        folder.begin(self._progress)
         self._begun = self._saved = True  # until the next step is taken there is nothing to save
         for observer in self._observers:
-            observer.begun(self._folder.folder, self._progress.iteration)
+            observer.begun(folder.folder, self._progress.iteration)
+            observer.reckoned(
+                disk_use(trainee, folder.origin.classifier, self._settings, folder.folder)
+            )
 
     def _name(self, images: Sequence[SkippedImage]) -> None:
         """Name images that do not decode, of all processes, once each."""

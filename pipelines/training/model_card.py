@@ -88,8 +88,11 @@ def _training(run: Run, environment: Environment | None) -> Iterator[str]:
         speed = statistics.median(timing.images_per_second for timing in timings)
         yield f"| time | {run.history.seconds / 3600:.2f} hours, {speed:.1f} images/s |"
         yield f"| peak memory | {max(t.memory_bytes for t in timings) / 1e9:.1f} GB |"
-    if run.history.records and run.history.records[-1].skipped:
-        yield f"| steps left out, loss not finite | {run.history.records[-1].skipped} |"
+    for last in run.history.records[-1:]:
+        if last.skipped:
+            yield f"| steps left out, loss not finite | {last.skipped} |"
+        if last.skipped_images:
+            yield f"| images left out, that do not decode | {last.skipped_images} |"
     if environment is not None:
         yield f"| machine | {environment.machine}, {environment.hardware.cpus} CPUs |"
         version = environment.torch.torch if environment.torch else "unknown"

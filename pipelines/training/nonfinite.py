@@ -38,6 +38,12 @@ def batch_as_json(
     return {"iteration": iteration, "losses": losses, "images": images}
 
 
+def not_finite(culprits: Sequence[str]) -> str:
+    """Return ``a is not finite``, or ``a, b and c are not finite``."""
+    *others, last = culprits
+    return f"{', '.join(others)} and {last} are not finite" if others else f"{last} is not finite"
+
+
 def nonfinite_error(
     iteration: int, batch: Batch, outcome: StepOutcome, kept: Path, *, replay: str, go_on: str
 ) -> RunError:
@@ -53,9 +59,8 @@ def nonfinite_error(
     """
     more = len(batch.image_ids) - _NAMED
     images = ", ".join([*batch.image_ids[:_NAMED], *([f"{more} more"] if more > 0 else [])])
-    bad = " and ".join(outcome.culprits)
     return RunError(
-        f"{bad} is not finite at iteration {iteration}, on the images {images}",
+        f"{not_finite(outcome.culprits)} at iteration {iteration}, on the images {images}",
         where=kept,
         mend="Lower optimizer.learning_rate, warm up longer (schedule.warmup_iterations), or leave "
         f"out such steps with --skip-nonfinite. Take the step again with: {replay}\n{go_on}",

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipelines.data.batches import SkippedImage
+from pipelines.training.plan import DiskUse
 from pipelines.training.records import StepRecord, Timing
 
 
@@ -17,6 +18,9 @@ class Observer:
             folder: Of the run.
             iteration: Steps before; above 0 where it goes on.
         """
+
+    def reckoned(self, disk: DiskUse) -> None:
+        """Hear, after it has begun, what its checkpoints will need."""
 
     def skipped(self, image: SkippedImage) -> None:
         """Hear, once, of an image that does not decode; another takes its place."""

@@ -48,8 +48,9 @@ class DiskUse:
     Args:
         checkpoint_bytes: Of a detector.
         state_bytes: Of what beside it lets a run go on.
-        needed_bytes: For all that are kept, and for one that is being written. Storage without
-            hard links needs room for one more detector: the newest has two names.
+        needed_bytes: For all that are kept, and for one that is being written, besides what those
+            that are there give back. Storage without hard links needs room for one more detector:
+            the newest has two names.
         free_bytes: Where the run folder is, or will be; None if nobody knows.
     """
 
@@ -57,6 +58,11 @@ class DiskUse:
     state_bytes: int
     needed_bytes: int
     free_bytes: int | None
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is room, as far as anybody knows."""
+        return self.free_bytes is None or self.needed_bytes <= self.free_bytes
 
 
 @dataclass(frozen=True)

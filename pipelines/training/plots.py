@@ -6,6 +6,7 @@ Needs matplotlib, the extra ``plots``. Colours are told apart with any colour vi
 """
 
 import math
+from collections.abc import Sized
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _COLUMNS = 3  # panels of losses beside each other
+_FEW = 10  # records, each of which is marked
 _PANEL = (3.4, 2.3)  # inches
 _SMOOTHED_SHARE = 0.05  # of all records, in the mean around each
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito, 2008
@@ -83,6 +85,7 @@ def draw_learning_rates(history: History, path: Path) -> None:
                 [record.iteration for record in known],
                 [record.learning_rates[name] for record in known],
                 color=colour,
+                marker=_marker(known),
                 label=_TITLES.get(name, name),
             )
         axes.set(xlabel="iterations", ylabel="learning rate", yscale="log")
@@ -124,13 +127,19 @@ def smoothed(values: FloatArray) -> FloatArray:
 def _draw_loss(
     axes: "Axes", iterations: NDArray[np.int64], values: FloatArray, colour: str
 ) -> None:
+    marker = _marker(values)
     axes.plot(iterations, values, color=colour, alpha=0.3, linewidth=0.8)
-    axes.plot(iterations, smoothed(values), color=colour, linewidth=1.6)
+    axes.plot(iterations, smoothed(values), color=colour, linewidth=1.6, marker=marker)
     highest = min(1.05 * float(np.nanmax(values)), 3 * float(np.nanpercentile(values, 90)))
     axes.set_ylim(0, highest or 1.0)
     axes.grid(alpha=0.3, linewidth=0.5)
     axes.tick_params(labelsize="small")
     _count_whole(axes)
+
+
+def _marker(values: Sized) -> str | None:
+    """Return what shows a few points, of which a line alone would show little or nothing."""
+    return "o" if len(values) <= _FEW else None
 
 
 def _draw_metric(axes: "Axes", history: History, name: str, place: int) -> None:
@@ -157,4 +166,7 @@ def _count_whole(axes: "Axes") -> None:
     """Let the ticks of the iterations be whole numbers, also of a few of them."""
     from matplotlib.ticker import MaxNLocator
 
+    first, last = axes.get_xlim()
+    if last - first < 1:  # of a single iteration, between fractions of one
+        axes.set_xlim(math.floor(first - 0.5), math.ceil(last + 0.5))
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=(1, 2, 5, 10)))

@@ -45,8 +45,8 @@ class Progress:
         """Note that the evaluation of now is done.
 
         Args:
-            figure: That decides which is the best; the higher, the better. NaN is never the best.
-                None if none decides.
+            figure: That decides which is the best; the higher, the better, and of equal ones the
+                first. NaN is never the best. None if none decides.
         """
         self.evaluation_is_open = False
         if figure is not None and figure > (self.best.value if self.best else -math.inf):

@@ -7,10 +7,13 @@ from pipelines.config import TrainSettings
 from pipelines.errors import ArtifactError, ConfigError
 from pipelines.training.checkpoints import Pair, Saved, newest_whole, pair_of, pairs_in, read_whole
 from pipelines.training.run_folder import CHECKPOINT, CHECKPOINTS, SETTINGS, is_of, name_newest
-from pipelines.training.same_training import refuse_other_settings
+from pipelines.training.same_training import refuse_other_files, refuse_other_settings
+from pipelines.training.stored_checkpoints import read_checkpoint_header
 
 AUTO = "auto"
 DEFAULT_FOLDER = Path("run")
+
+_NAME_A_STATE = "Name a run folder, or an iteration-….state.safetensors in one"
 
 
 class Start(NamedTuple):
@@ -60,11 +63,15 @@ def is_finished(saved: Saved, settings: TrainSettings) -> bool:
 
     Raises:
         ConfigError: As :func:`refuse_other_settings`.
+        MismatchError: As :func:`refuse_other_files`, if it is finished.
     """
     refuse_other_settings(saved, settings)
     evaluates = settings.evaluation.every is not None
     is_open = evaluates and saved.state.progress.evaluation_is_open
-    return saved.iteration >= settings.schedule.iterations and not is_open
+    finished = saved.iteration >= settings.schedule.iterations and not is_open
+    if finished:
+        refuse_other_files(saved, settings)
+    return finished
 
 
 def finished_checkpoint(folder: Path, saved: Saved) -> Path:
@@ -100,9 +107,13 @@ def _is_whole(pair: Pair) -> bool:
 
 def _at(path: Path) -> tuple[Saved, tuple[str, ...]]:
     """Return what a path names, and what is wrong with what was passed over."""
+    if not path.exists():
+        raise ArtifactError("no such folder or state", where=path, mend=f"{_NAME_A_STATE}.")
     pair = pair_of(path)
     if pair is not None:
         return read_whole(pair), ()
+    if path.is_file():
+        raise _no_state(path)
     pairs = path / CHECKPOINTS
     saved, notes = newest_whole(pairs if pairs.is_dir() else path)
     if saved is None:
@@ -116,9 +127,29 @@ def _nothing_whole(path: Path, notes: list[str]) -> ArtifactError:
             ["no whole training state to go on from", *(n.removeprefix(f"{path}/") for n in notes)]
         ),
         where=path,
-        mend="Name a run folder, or an iteration-….state.safetensors in one; or begin anew with "
-        "--force and without --resume.",
+        mend=_kept_for_replay(path)
+        + f"{_NAME_A_STATE}; or begin anew with --force and without --resume.",
     )
+
+
+def _no_state(file: Path) -> ArtifactError:
+    """Return the error for a detector that is none of a pair, but may be the same as one.
+
+    Raises:
+        ArtifactError: If it is no detector.
+    """
+    iteration = read_checkpoint_header(file)["iteration"]
+    state = Pair(file.parent / CHECKPOINTS, iteration).state
+    mend = f"Its state is {state}: --resume that." if state.exists() else f"{_NAME_A_STATE}."
+    return ArtifactError("no training state, which holds what goes on", where=file, mend=mend)
+
+
+def _kept_for_replay(folder: Path) -> str:
+    """Name the states that a folder keeps from before steps whose loss was not finite."""
+    kept = [str(found) for found in sorted(folder.glob("nonfinite-*")) if pairs_in(found)]
+    if not kept:
+        return ""
+    return f"From before a step whose loss was not finite there is {', '.join(kept)}. "
 
 
 def _settings_in(folder: Path) -> Path | None:

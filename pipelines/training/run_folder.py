@@ -51,6 +51,7 @@ class RunFolder:
 
     Attributes:
         folder: As given.
+        origin: As given.
         last: The newest pair that is known to be whole, or None.
     """
 
@@ -63,7 +64,7 @@ class RunFolder:
         source: Pair | None = None,
         command: Sequence[str] = COMMAND,
     ) -> None:
-        self.folder, self._settings, self._origin, self._lock = folder, settings, origin, lock
+        self.folder, self._settings, self.origin, self._lock = folder, settings, origin, lock
         self._command = command
         self._source, self._pairs = source, folder / CHECKPOINTS
         goes_on = source is not None and is_of(source, folder)
@@ -145,7 +146,7 @@ class RunFolder:
         """
         iteration = progress.iteration + 1
         folder = self.replay_folder(iteration)
-        seen = batch_as_json(iteration, batch, outcome, self._origin.detection.ids)
+        seen = batch_as_json(iteration, batch, outcome, self.origin.detection.ids)
         with self._explained():
             with atomic_path(folder / BATCH) as temporary:
                 temporary.write_text(json.dumps(seen, indent=1))
@@ -172,7 +173,7 @@ class RunFolder:
     def _write(self, pair: Pair, trainee: Trainee, progress: Progress) -> None:
         if pair != self.last:
             weights = trainee.weights(pair.iteration)
-            self._origin.checkpoint(weights, pair.iteration, self._settings).save(pair.checkpoint)
+            self.origin.checkpoint(weights, pair.iteration, self._settings).save(pair.checkpoint)
         trainee.state(progress, sha256(pair.checkpoint)).save(pair.state)
 
     def _set_aside(self) -> None:

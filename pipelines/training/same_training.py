@@ -1,12 +1,13 @@
 """Whether a saved training and one that would go on with it are the same."""
 
+from pathlib import Path
 from typing import Any
 
 from pipelines.config import TrainSettings, validate_settings
 from pipelines.config.comparison import differences, first_of, flat
 from pipelines.distributed import Team
 from pipelines.errors import ConfigError, MismatchError
-from pipelines.provenance import Provenance
+from pipelines.provenance import Provenance, sha256
 from pipelines.training.checkpoints import Saved
 
 # What may change while a run rests decides where and how fast a detector is learned, what is told
@@ -79,11 +80,7 @@ def refuse_other_inputs(saved: Saved, provenance: Provenance) -> None:
         for record in (saved.checkpoint.provenance, provenance)
     )
     if others := sorted(role for role, _ in there ^ now):
-        raise MismatchError(
-            f"another file for {others[0]} than the run was trained on until here",
-            where=saved.pair.checkpoint,
-            mend="Bring back the file, or name another folder with --output for a new run.",
-        )
+        raise _another_file(others[0], saved)
     if saved.checkpoint.provenance.get("image_order") != provenance.get("image_order"):
         raise MismatchError(
             "the images lie otherwise in their archives than where the run was trained until here, "
@@ -100,6 +97,36 @@ def refuse_other_inputs(saved: Saved, provenance: Provenance) -> None:
             where=saved.pair.checkpoint,
             mend="Bring back the images, or name another folder with --output for a new run.",
         )
+
+
+def refuse_other_files(saved: Saved, settings: TrainSettings) -> None:
+    """Raise MismatchError if a file is named that the run was not trained on.
+
+    For a run that is finished, whose inputs are not read: only what goes by another name than in
+    the run is compared, and only if it is there.
+    """
+    stored, recorded = _files(validate_settings(saved.checkpoint.config)), _digests(saved)
+    for role, path in _files(settings).items():
+        is_new = path != stored.get(role) and path.is_file()
+        if is_new and sha256(path) != recorded.get(role):
+            raise _another_file(role, saved)
+
+
+def _files(settings: TrainSettings) -> dict[str, Path]:
+    return {"classifier": settings.classifier, **settings.data.files}
+
+
+def _digests(saved: Saved) -> dict[str, str]:
+    parents = saved.checkpoint.provenance.get("parents", ())
+    return {parent["role"]: parent["sha256"] for parent in parents}
+
+
+def _another_file(role: str, saved: Saved) -> MismatchError:
+    return MismatchError(
+        f"another file for {role} than the run was trained on until here",
+        where=saved.pair.checkpoint,
+        mend="Bring back the file, or name another folder with --output for a new run.",
+    )
 
 
 def refuse_disagreement(

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from pipelines.errors import ConfigError
-from pipelines.storage import atomic_path, refuse_unwritable
+from pipelines.storage import atomic_path, read_artifact, refuse_unwritable, write_artifact
 
 
 @pytest.mark.parametrize(
@@ -52,3 +53,16 @@ def test_asking_whether_a_file_can_be_written_leaves_nothing(tmp_path: Path) -> 
 
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
     assert (tmp_path / "old").read_text() == "old"
+
+
+def test_equal_contents_are_equal_bytes(tmp_path: Path) -> None:
+    """However the library orders the header, which holds eight keys here."""
+    tensors = {"b": torch.ones(3), "a": torch.zeros(2, dtype=torch.int64)}
+    header = {key: [key, "é", '"\n'] for key in "fedcba"}
+    for name in ("one", "two"):
+        write_artifact(tmp_path / name, "wtn.test", tensors, header, {})
+
+    again, read, _ = read_artifact(tmp_path / "two", "wtn.test", tuple("abcdef"), "")
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    assert read["a"] == ["a", "é", '"\n']
+    assert torch.equal(again["b"], tensors["b"])

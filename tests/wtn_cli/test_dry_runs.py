@@ -59,7 +59,8 @@ def test_a_plan_is_a_screen(wtn: Wtn, settings_toml: Path, monkeypatch: pytest.M
         "evaluation      18 times on 2,000 images, about 61 s each: seen_AP50, novel_AP50",
     ]
     assert ended.stderr == (
-        "The disk has no room for the checkpoints; lower checkpoints.keep_last.\n"
+        "The disk has no room for the checkpoints: 2.70 GB are needed, 1.00 GB are free. "
+        "Make room, or lower checkpoints.keep_last.\n"
     )
 
 

@@ -56,8 +56,8 @@ def test_a_loss_that_explodes_ends_the_run(wtn: Wtn, settings_toml: Path, run: P
                 "--set", "optimizer.learning_rate=1e30")  # fmt: skip
 
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert f"Error: {run / 'nonfinite-00000002'}: loss_classifier and " in ended.stderr
-    assert "is not finite at iteration 2, on the images img" in ended.stderr
+    assert f"Error: {run / 'nonfinite-00000002'}: loss_classifier, " in ended.stderr
+    assert "and loss are not finite at iteration 2, on the images img" in ended.stderr
     assert "\nLower optimizer.learning_rate" in ended.stderr
     assert (run / "previous-checkpoint.safetensors").read_bytes() == before
     assert not (run / "checkpoint.safetensors").exists()

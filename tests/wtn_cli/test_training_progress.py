@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from pipelines.training.plan import DiskUse
 from pipelines.training.records import StepRecord, Timing
 from wtn_cli import console
 from wtn_cli.training_progress import TrainingProgress
@@ -79,9 +80,9 @@ def test_a_run_folder_is_complete(wtn: Wtn, settings_toml: Path, tmp_path: Path)
     """A training on the command line leaves everything that tells of it."""
     assert wtn("train", "--config", settings_toml, "-o", tmp_path / "run").returncode == 0
 
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+    assert {path.name for path in (tmp_path / "run").iterdir()} - {".lock"} == {
         "settings.toml", "metrics.jsonl", "timings.jsonl", "checkpoints", "checkpoint.safetensors",
-        "environment.json", "losses.png", "learning-rates.png", "model-card.md",
+        "environment.json", "losses.png", "learning-rates.png", "model-card.md", ".lock",
     }  # fmt: skip
 
 
@@ -106,3 +107,17 @@ def test_tensorboard_that_is_missing_is_told_before_training(
     assert ended.returncode == 2
     assert "Install it: pip install tensorboard" in ended.stderr
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("free", "told"), [(None, ""), (3_000_000_000, ""), (2_000_000_000, (
+    "The disk has no room for the checkpoints: 3.00 GB are needed, 2.00 GB are free. Make room, or "
+    "lower checkpoints.keep_last.\n"
+))])  # fmt: skip
+def test_a_disk_without_room_is_told(
+    free: int | None, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Once the run has begun; it goes on, for others may make room."""
+    with console.progress("train") as bar:
+        TrainingProgress(bar).reckoned(DiskUse(1, 1, 3_000_000_000, free))
+
+    assert capsys.readouterr().err == told

@@ -23,10 +23,10 @@ Wtn = Callable[..., "subprocess.CompletedProcess[str]"]
 
 def test_every_number_of_workers_is_timed(world: SimpleNamespace) -> None:
     """Doubling up to the most; each worker's part is told, and that of the most decides."""
-    found = feeding.benchmark_feeding([world.images], appetites=[1.0, 1e9], workers=3, runs=1)
+    found = feeding.benchmark_feeding([world.images], appetites=[1.0, 1e9], workers=2, runs=1)
 
     assert (found.images, found.mean_pixels, found.drawn) == (6, 64 * 64, False)
-    assert [speed.workers for speed in found.speeds] == [1, 2, 3]
+    assert [speed.workers for speed in found.speeds] == [1, 2]
     assert all(s.per_worker == pytest.approx(s.images_per_second / s.workers) for s in found.speeds)
     little, much = found.appetites
     assert (little.workers, little.cpus_suffice) == (1, True)

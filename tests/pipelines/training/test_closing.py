@@ -11,6 +11,7 @@ import pytest
 
 from pipelines.config import load_settings
 from pipelines.errors import DatasetError
+from pipelines.runs import show_run
 from pipelines.training import closing
 from pipelines.training.closing import FolderCompletion
 
@@ -57,6 +58,22 @@ def test_the_card_tells_what_was_trained(run: Path) -> None:
     assert "![losses](losses.png)" in card
     assert "Nothing was evaluated during training" in card
     assert "--resume" not in card  # it is finished
+
+
+def test_the_card_counts_what_was_left_out(run: Path) -> None:
+    """Steps and images, as the last record has them; nothing where there are none."""
+    _complete(run)
+    assert "left out" not in (run / "model-card.md").read_text()
+    metrics = (run / "metrics.jsonl").read_text()
+    counts = '"skipped": 1, "skipped_images": 2'
+    (run / "metrics.jsonl").write_text(metrics.replace('"skipped": 0, "skipped_images": 0', counts))
+
+    _complete(run)
+
+    card = (run / "model-card.md").read_text()
+    assert "| steps left out, loss not finite | 1 |" in card
+    assert "| images left out, that do not decode | 2 |" in card
+    assert show_run(run).skipped_images == 2
 
 
 def test_the_card_names_no_folder(run: Path, world: SimpleNamespace) -> None:

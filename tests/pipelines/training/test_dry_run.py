@@ -129,5 +129,5 @@ def test_a_loss_that_is_not_finite_ends_it_as_it_would_end_the_training(
     two = Clock(waits=[0] * 3, steps=[0] * 3, losses=[nan, 1, nan])
 
     assert try_steps(one.trainee, one.batches(), settings, CPU, ALONE).steps == 3
-    with pytest.raises(RunError, match="loss_a and loss is not finite at iteration 3"):
+    with pytest.raises(RunError, match="loss_a and loss are not finite at iteration 3"):
         try_steps(two.trainee, two.batches(), settings, CPU, ALONE)

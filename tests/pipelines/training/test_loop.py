@@ -3,7 +3,7 @@
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,8 +18,10 @@ from pipelines.data.batches import Batch, Example, Target
 from pipelines.errors import DatasetError, Interrupted, RunError
 from pipelines.training.checkpoints import Pair, newest_whole, pairs_in
 from pipelines.training.loop import Ending, Evaluate, TrainingLoop
+from pipelines.training.observer import Observer
 from pipelines.training.optimizers import Optimizers
 from pipelines.training.origin import Origin
+from pipelines.training.plan import DiskUse
 from pipelines.training.progress import Progress
 from pipelines.training.run_folder import RunFolder
 from pipelines.training.run_lock import RunLock
@@ -74,12 +76,18 @@ class Run:
         source = saved.pair if saved is not None else None
         self.folder = RunFolder(folder, self.settings, self.origin, RunLock(folder), source)
 
-    def take(self, bad: tuple[int, ...] = (), evaluate: Evaluate | None = None) -> Ending:
+    def take(
+        self,
+        bad: tuple[int, ...] = (),
+        evaluate: Evaluate | None = None,
+        observers: Sequence[Observer] = (),
+    ) -> Ending:
         """Take the steps; those in ``bad`` meet an image that makes a loss NaN."""
         remaining = range(self.progress.iteration + 1, 6)
         batches = (self._batch(number in bad) for number in remaining)
         loop = TrainingLoop(self.trainee, batches, self.folder, self.progress, self.settings,
-                            device=CPU, stop=self.stop, evaluate=evaluate)  # fmt: skip
+                            device=CPU, stop=self.stop, evaluate=evaluate,
+                            observers=observers)  # fmt: skip
         return loop.run()
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -114,6 +122,21 @@ def test_records_average_over_their_window(tmp_path: Path) -> None:
     assert [json.loads(line)["seconds_left"] for line in timings][-1] == 0
 
 
+def test_the_disk_is_reckoned_at_the_start(tmp_path: Path) -> None:
+    """Before the first checkpoint, and once: what is not there yet is all needed."""
+    heard: list[tuple[DiskUse, int]] = []
+
+    class Listener(Observer):
+        def reckoned(self, disk: DiskUse) -> None:
+            heard.append((disk, len(pairs_in(tmp_path / "checkpoints"))))
+
+    Run(tmp_path, schedule={"checkpoint_every": 1}).take(observers=[Listener()])
+
+    ((disk, saved),) = heard
+    assert saved == 0
+    assert disk.checkpoint_bytes == 4 + 8  # a weight, and a row of two numbers
+
+
 def test_rates_follow_the_schedule(tmp_path: Path) -> None:
     """A step at 3 is felt in the fourth iteration."""
     run = Run(tmp_path, schedule={"steps": [3], "log_every": 1})
@@ -128,7 +151,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(tmp_path: Path) -> None
     """Loss, iteration and images are named, and what is kept is the state before the step."""
     run = Run(tmp_path, schedule={"checkpoint_every": 1})
 
-    with pytest.raises(RunError, match=r"loss_b and loss is not finite at iteration 3") as error:
+    with pytest.raises(RunError, match=r"loss_b and loss are not finite at iteration 3") as error:
         run.take(bad=(3,))
 
     kept = tmp_path / "nonfinite-00000003"

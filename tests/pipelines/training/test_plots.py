@@ -43,6 +43,13 @@ def test_what_there_is_not_is_not_drawn(tmp_path: Path) -> None:
     assert draw_history(History((), (), ()), tmp_path) == []
 
 
+def test_a_single_record_is_seen(tmp_path: Path) -> None:
+    """A line through one point is none, so the point is marked, at a whole number."""
+    draw_losses(History(RECORDS[:1], (), ()), tmp_path / "losses.png")
+
+    assert any(max(colour) - min(colour) > 100 for colour in _colours(tmp_path / "losses.png"))
+
+
 def test_a_window_without_losses_is_a_gap(tmp_path: Path) -> None:
     """Every step of it was left out; the picture is drawn nevertheless."""
     gap = StepRecord(41, 60, {}, {"lr": 0.1})

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipelines.config import validate_settings
-from pipelines.errors import ArtifactError, ConfigError
+from pipelines.errors import ArtifactError, ConfigError, MismatchError
 from pipelines.training.checkpoints import Pair, Saved, newest_whole
 from pipelines.training.resuming import find_start, is_finished, refuse_later
 
@@ -63,8 +63,9 @@ def test_a_path_names_a_run_or_a_state(name: str, run: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("make", "error", "told"),
     [
-        (lambda run: run / "nothing", ArtifactError, "no whole training state to go on from"),
-        (lambda run: run / "checkpoint.safetensors", ArtifactError, "no whole training state"),
+        (lambda run: run / "nothing", ArtifactError, "no such folder or state"),
+        (lambda run: run.parent, ArtifactError, "no whole training state to go on from"),
+        (lambda run: run / "checkpoint.safetensors", ArtifactError, "no training state, which"),
         (lambda run: _copy(run, "nonfinite-00000004", 3), ConfigError, "not one that a run goes"),
     ],
 )
@@ -90,6 +91,26 @@ def test_damaged_states_are_named_in_few_words(resume: str | None, run: Path) ->
         "checkpoints/iteration-00000003.state.safetensors: not a complete safetensors file; "
         "checkpoints/iteration-00000002.state.safetensors: not a complete safetensors file"
     )
+
+
+def test_a_detector_names_the_state_that_it_belongs_to(run: Path) -> None:
+    """The newest checkpoint is one of a pair, by another name."""
+    with pytest.raises(ArtifactError) as error:
+        find_start(str(run / "checkpoint.safetensors"), None)
+
+    state = run / "checkpoints" / "iteration-00000003.state.safetensors"
+    assert error.value.mend == f"Its state is {state}: --resume that."
+
+
+def test_a_run_that_failed_before_its_first_checkpoint_names_what_it_kept(run: Path) -> None:
+    """The state from before the step whose loss was not finite."""
+    _copy(run, "nonfinite-00000004", 3)
+    shutil.rmtree(run / "checkpoints")
+
+    with pytest.raises(ArtifactError, match="no whole training state") as error:
+        find_start(str(run), None)
+
+    assert f"there is {run / 'nonfinite-00000004'}. Name a run folder" in str(error.value.mend)
 
 
 def test_a_state_that_the_run_has_passed_is_refused(run: Path) -> None:
@@ -133,6 +154,23 @@ def test_a_run_is_finished_unless_it_is_made_longer(saved: Saved, settings_tree:
     assert is_finished(saved, validate_settings(settings_tree))
     settings_tree["schedule"]["iterations"] = 4
     assert not is_finished(saved, validate_settings(settings_tree))
+
+
+def test_a_finished_run_was_not_trained_on_other_boxes(
+    saved: Saved, settings_tree: Tree, tmp_path: Path
+) -> None:
+    """They would seem to be; a copy of the same is no other, and what is gone is not compared."""
+    boxes = Path(settings_tree["data"]["boxes"])
+    settings_tree["data"]["boxes"] = str(Path(shutil.copy(boxes, tmp_path / "other.csv")))
+    assert is_finished(saved, validate_settings(settings_tree))
+
+    with (tmp_path / "other.csv").open("a") as file:
+        file.write("\n")
+    with pytest.raises(MismatchError, match="another file for boxes"):
+        is_finished(saved, validate_settings(settings_tree))
+
+    (tmp_path / "other.csv").unlink()
+    assert is_finished(saved, validate_settings(settings_tree))
 
 
 def test_a_run_is_not_finished_before_its_last_evaluation(
