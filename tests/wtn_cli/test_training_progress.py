@@ -82,7 +82,7 @@ def test_a_run_folder_is_complete(wtn: Wtn, settings_toml: Path, tmp_path: Path)
 
     assert {path.name for path in (tmp_path / "run").iterdir()} - {".lock"} == {
         "settings.toml", "metrics.jsonl", "timings.jsonl", "checkpoints", "checkpoint.safetensors",
-        "environment.json", "losses.png", "learning-rates.png", "model-card.md", ".lock",
+        "environment.json", "losses.png", "learning-rates.png", "model-card.md",
     }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -41,6 +41,16 @@ def endless(dataset: Dataset[Example]) -> TrainingLoader:
     """Return a loader with one worker that is never through."""
     sampler = TrainingSampler(uniform_order(2), batch_size=1, iterations=10**6, flip=0, seed=0)
     return TrainingLoader(dataset, sampler, workers=1)
+
+
+@pytest.fixture(autouse=True)
+def _no_worker_is_left() -> Iterator[None]:
+    """End the workers of a test: they heed no signal, and other tests count processes."""
+    others = set(multiprocessing.active_children())
+    yield
+    for worker in set(multiprocessing.active_children()) - others:
+        worker.kill()
+        worker.join()
 
 
 @pytest.fixture
